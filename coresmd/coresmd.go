@@ -1,14 +1,34 @@
-// Package coresmd gives machines that SMD knows their leases.
+// Package coresmd is a CoreDHCP plugin that gives the machines that SMD knows
+// their leases, and takes them through boot. It stands behind server_id:
+//
+//	server4:
+//	  plugins:
+//	    - server_id: 192.0.2.1
+//	    - coresmd: svc_base_uri=https://smd.example.org ipxe_base_uri=http://bss.example.org:27778
+//
+// Machines that SMD does not know are passed to the next plugin.
 package coresmd
 
 import (
-	"errors"
-
+	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/coredhcp/coredhcp/handler"
+	"github.com/coredhcp/coredhcp/logger"
 	"github.com/coredhcp/coredhcp/plugins"
 )
 
 // Plugin registers coresmd with CoreDHCP.
 var Plugin = plugins.Plugin{Name: "coresmd", Setup4: setup4}
 
-func setup4(...string) (handler.Handler4, error) { return nil, errors.New("not written") }
+func setup4(words ...string) (handler.Handler4, error) {
+	c, err := parse(words)
+	if err != nil {
+		return nil, err
+	}
+	s, err := start(c, process.Here(), logger.GetLogger("plugins/coresmd"))
+	if err != nil {
+		return nil, err
+	}
+	return newHandler4(s).Handle, nil
+}
+
+func newHandler4(s *service) *handler4 { return &handler4{service: s, fixed: newFixed4(s.config)} }

@@ -1,0 +1,119 @@
+package coresmd
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/OpenCHAMI/coresmd/internal/args"
+	"github.com/OpenCHAMI/coresmd/internal/link"
+	"github.com/OpenCHAMI/coresmd/internal/netboot"
+	"github.com/insomniacslk/dhcp/iana"
+)
+
+// A config is one directive, read but not acted upon.
+type config struct {
+	smd        *url.URL // http, https, or file: a folder
+	bootBase   *url.URL // base of the boot script service
+	bootScript *url.URL // full URL of the boot scripts; goes before bootBase
+	caCert     string
+	cacheValid time.Duration
+	leaseTime  time.Duration
+	domain     string
+	subnets    []link.Network
+
+	tftp       bool
+	tftpDir    string
+	tftpPort   uint16
+	singlePort bool
+
+	networks  link.Table // of subnets
+	neighbour bool       // a TFTP server of the site's own may hold the port
+	loaders   netboot.Loaders
+	script    netboot.Script
+	shadowed  bool // both boot URLs are given
+}
+
+// options declares what a directive may hold.
+func (c *config) options() args.Options {
+	return args.Options{
+		{Name: "svc_base_uri", Value: args.URL(&c.smd, "http", "https", "file"), Required: true,
+			Help: "SMD's base URL. `file:///DIR` reads `EthernetInterfaces.json` and `Components.json` in a folder instead."},
+		{Name: "ipxe_base_uri", Value: args.URL(&c.bootBase, "http", "https"),
+			Help: "Base URL of the boot script service; `/boot/v1/bootscript?mac=MAC` is appended."},
+		{Name: "ipxe_uri", Value: args.URL(&c.bootScript, "http", "https"),
+			Help: "Full URL of the boot scripts; `?mac=MAC` is appended. It goes before `ipxe_base_uri`. One of the two is required."},
+		{Name: "ca_cert", Value: args.String(&c.caCert, "a PEM file"),
+			Help: "Certificates that SMD's certificate is verified against. Without it the system's roots are used."},
+		{Name: "cache_valid", Value: args.Duration(&c.cacheValid), Default: "30s",
+			Help: "Time between two looks at SMD."},
+		{Name: "lease_time", Value: args.LeaseTime(&c.leaseTime), Default: "1h",
+			Help: "Lease time. Clients renew after half of it."},
+		{Name: "single_port", Value: args.Bool(&c.singlePort), Default: "false",
+			Help: "TFTP transfers use the listening port only, for firewalls that know no TFTP."},
+		{Name: "tftp", Value: args.Switch(&c.tftp), Default: "on",
+			Help: "Whether this server serves boot files by TFTP."},
+		{Name: "tftp_dir", Value: args.String(&c.tftpDir, "a folder"), Default: "/tftpboot",
+			Help: "Folder of the boot files. Files that it lacks and that are built in are served all the same."},
+		{Name: "tftp_port", Value: args.Port(&c.tftpPort), Default: "69",
+			Help: "UDP port of the TFTP server."},
+		{Name: "domain", Value: args.Domain(&c.domain),
+			Help: "Domain that is appended to host names."},
+		{Name: "subnet", Value: args.List(&c.subnets, link.Grammar, link.ParseNetwork), Repeat: true,
+			Help: "A network with its routers, name servers and mask. Once one is declared, a machine gets only an address of the network it asks from."},
+	}
+}
+
+// forms returns the positional forms. The one of five words comes from sites
+// with a TFTP server of their own.
+func forms() []args.Form {
+	five := args.Form{"svc_base_uri", "ipxe_base_uri", "ca_cert", "cache_valid", "lease_time"}
+	return []args.Form{five, append(five[:5:5], "single_port")}
+}
+
+// parse reads the words of a directive. It touches nothing outside.
+func parse(words []string) (config, error) {
+	var c config
+	given, err := c.options().Parse(words, forms()...)
+	var mistakes []error
+	if err != nil {
+		mistakes = append(mistakes, err)
+	}
+	c.neighbour = len(given.Form) == 5
+	if err := c.validate(given); err != nil {
+		mistakes = append(mistakes, err)
+	}
+	if len(mistakes) > 0 {
+		return config{}, fmt.Errorf("coresmd directive:\n%w", errors.Join(mistakes...))
+	}
+	c.derive()
+	return c, nil
+}
+
+// validate finds what no single word shows.
+func (c *config) validate(given args.Given) error {
+	var errs []error
+	if !given.Set["ipxe_base_uri"] && !given.Set["ipxe_uri"] {
+		errs = append(errs, errors.New("ipxe_base_uri and ipxe_uri are missing; wanted one of them"))
+	}
+	table, err := link.NewTable(c.subnets)
+	c.networks = table
+	return errors.Join(append(errs, err)...)
+}
+
+// derive fills in what follows from the words.
+func (c *config) derive() {
+	c.loaders = netboot.DefaultLoaders()
+	if c.neighbour {
+		c.loaders[iana.EFI_X86_64] = "ipxe.efi"
+		c.loaders[iana.EFI_BC] = "ipxe.efi"
+	}
+	switch {
+	case c.bootScript != nil:
+		c.script = netboot.FullScript(c.bootScript)
+		c.shadowed = c.bootBase != nil
+	case c.bootBase != nil:
+		c.script = netboot.BaseScript(c.bootBase)
+	}
+}

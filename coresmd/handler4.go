@@ -1,0 +1,286 @@
+package coresmd
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/OpenCHAMI/coresmd/internal/exchange"
+	"github.com/OpenCHAMI/coresmd/internal/link"
+	"github.com/OpenCHAMI/coresmd/internal/netboot"
+	"github.com/OpenCHAMI/coresmd/internal/smd"
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/sirupsen/logrus"
+)
+
+// A verdict is what becomes of a request.
+type verdict uint8
+
+const (
+	pass  verdict = iota // to the next plugin, untouched
+	drop                 // silence
+	offer                // DHCPOFFER
+	ack                  // DHCPACK
+	nak                  // DHCPNAK
+)
+
+func (v verdict) String() string {
+	return [...]string{"passed on", "no reply", "OFFER", "ACK", "NAK"}[v]
+}
+
+// A handler4 answers DHCPv4 requests.
+type handler4 struct {
+	*service
+	fixed    fixed4
+	noServer limit // of the complaint that server_id is missing
+}
+
+// An exchange4 is one request on its way through the handler.
+type exchange4 struct {
+	req      *dhcpv4.DHCPv4
+	prepared *dhcpv4.DHCPv4
+	ask      exchange.Request
+	self     netip.Addr // our server identifier
+	server   netip.Addr // the identifier by which the client knows us
+	mac      smd.MAC
+	machine  smd.Machine
+	network  link.Network // zero where none is declared
+	addr     netip.Addr   // what the machine gets; invalid for an INFORM
+	boot     netboot.Client
+	hostname string
+	bootfile string
+	why      reason
+	detail   string // of why, for the log
+}
+
+// Handle is the handler that CoreDHCP calls.
+func (h *handler4) Handle(req, resp *dhcpv4.DHCPv4) (reply *dhcpv4.DHCPv4, stop bool) {
+	defer exchange.Recover(func(value any, stack []byte) {
+		h.recovered(req, value, stack)
+		reply, stop = nil, true
+	})
+	x := exchange4{req: req, prepared: resp}
+	v := h.decide(&x)
+	switch v {
+	case pass:
+		reply = resp
+	case offer, ack:
+		reply, stop = h.reply4(&x), true
+	case nak:
+		reply, stop = exchange.Nak(req, resp, x.server, x.nakText()), true
+	case drop:
+		stop = true
+	}
+	h.metrics.count(x.ask.State, v, x.why)
+	h.logExchange(&x, v)
+	return reply, stop
+}
+
+// decide takes a request to its verdict.
+func (h *handler4) decide(x *exchange4) verdict {
+	x.self = exchange.Addr(x.prepared.ServerIdentifier())
+	x.ask = exchange.Read(x.req, x.self)
+	x.server = exchange.ServerID(x.req, x.self)
+	if x.ask.State == exchange.Probe {
+		return x.because(nak, probe, "")
+	}
+	mac, reason := exchange.Mac(x.req)
+	if reason != "" {
+		return x.because(drop, badHardware, reason)
+	}
+	x.mac = mac
+	machine, known := h.cache.Lookup(x.mac)
+	if !known {
+		return h.stranger(x)
+	}
+	x.machine = machine
+	if !x.self.IsValid() {
+		h.standIn(x)
+	}
+	return h.known(x)
+}
+
+// stranger is the verdict on a machine that SMD does not know.
+func (h *handler4) stranger(x *exchange4) verdict {
+	switch {
+	case x.ask.State == exchange.Release && !h.process.ReleaseTaken.Load():
+		return x.because(drop, released, "")
+	case h.cache.Loaded().IsZero():
+		return x.because(pass, notLoaded, "")
+	}
+	return x.because(pass, unknown, "")
+}
+
+// known is the verdict on a machine that SMD knows, by the message it sent.
+func (h *handler4) known(x *exchange4) verdict {
+	switch x.ask.State {
+	case exchange.Release:
+		if h.process.ReleaseTaken.Load() && !slices.Contains(x.machine.Addrs, x.ask.Addr) {
+			return x.because(pass, released, "") // a temporary lease
+		}
+		return x.because(drop, released, "")
+	case exchange.Decline:
+		return x.because(drop, conflict, "the machine declined "+x.ask.Addr.String())
+	case exchange.None:
+		return x.because(drop, noState, "")
+	case exchange.Inform:
+		x.network, _ = h.networks.Find(x.req, x.self)
+		h.describe(x)
+		return ack
+	case exchange.Selecting:
+		if x.ask.Server != x.self && x.ask.Server != x.server {
+			return x.because(drop, otherServer, x.ask.Server.String())
+		}
+	}
+	return h.lease(x)
+}
+
+// lease is the verdict on a machine that asks for an address.
+func (h *handler4) lease(x *exchange4) verdict {
+	if len(x.machine.Addrs) == 0 {
+		return x.because(pass, noAddress, "")
+	}
+	var declared bool
+	x.network, declared = h.networks.Find(x.req, x.self)
+	mine := slices.DeleteFunc(slices.Clone(x.machine.Addrs), func(a netip.Addr) bool {
+		return !a.Is4() || !h.networks.Empty() && !(declared && h.onLink(a, x.network))
+	})
+	switch {
+	case len(mine) == 0:
+		return x.because(drop, otherNetwork, link.Describe(x.req, x.self))
+	case x.ask.State == exchange.Discover:
+		x.addr = mine[0]
+		h.describe(x)
+		return offer
+	case !slices.Contains(mine, x.ask.Addr):
+		return x.because(nak, notIts, mine[0].String()+" is")
+	}
+	x.addr = x.ask.Addr
+	h.describe(x)
+	return ack
+}
+
+// onLink says that an address belongs to the network, not to a smaller one
+// declared inside it.
+func (h *handler4) onLink(a netip.Addr, n link.Network) bool {
+	own, ok := h.networks.Lookup(a)
+	return ok && own.Prefix == n.Prefix
+}
+
+// describe decides what else the machine is told.
+func (h *handler4) describe(x *exchange4) {
+	x.hostname = h.hostname(x.machine)
+	x.boot = netboot.FromV4(x.req)
+	switch x.boot.Kind {
+	case netboot.IPXE:
+		x.bootfile = h.script.For(x.mac)
+	case netboot.PXE:
+		name, ok := h.loaders.Loader(x.boot.Archs)
+		if !ok {
+			x.detail = fmt.Sprintf("no loader for architecture %v", x.boot.Archs)
+		}
+		x.bootfile = name
+	}
+}
+
+// hostname names a machine: nid%04d for nodes, nothing for the rest.
+func (h *handler4) hostname(m smd.Machine) string {
+	if m.Type != "Node" || !m.HasNID {
+		return ""
+	}
+	name := fmt.Sprintf("nid%04d", m.NID)
+	if h.domain != "" {
+		name += "." + h.domain
+	}
+	return name
+}
+
+// standIn puts this host's own address in the place of a server identifier
+// that no plugin before us has set.
+func (h *handler4) standIn(x *exchange4) {
+	towards := link.Relayed(x.req)
+	if !towards.IsValid() {
+		towards = x.ask.Addr
+	}
+	if first := slices.IndexFunc(x.machine.Addrs, netip.Addr.Is4); !towards.IsValid() && first >= 0 {
+		towards = x.machine.Addrs[first]
+	}
+	self, err := link.Source(towards)
+	if h.noServer.allow(time.Now()) {
+		h.log.WithError(err).Errorf("no server identifier: put server_id before coresmd; %v stands in", self)
+	}
+	x.self, x.server = self, exchange.ServerID(x.req, self)
+}
+
+// because notes the reason of a verdict.
+func (x *exchange4) because(v verdict, why reason, detail string) verdict {
+	x.why, x.detail = why, detail
+	return v
+}
+
+func (x *exchange4) nakText() string {
+	if x.why == probe {
+		return "server is alive"
+	}
+	return fmt.Sprintf("%v is not the address of this machine", x.ask.Addr)
+}
+
+// recovered reports a panic of the handler with the packet that caused it.
+func (h *handler4) recovered(req *dhcpv4.DHCPv4, value any, stack []byte) {
+	h.metrics.drops[panicked].Inc()
+	packet := func() (text string) {
+		defer exchange.Recover(func(any, []byte) { text = "unprintable" })
+		return hex.EncodeToString(req.ToBytes())
+	}()
+	h.log.WithFields(logrus.Fields{"packet": packet, "panic": value}).Errorf("packet dropped after a panic\n%s", stack)
+}
+
+// logExchange writes the line of one exchange. Nothing is formatted that is
+// not printed.
+func (h *handler4) logExchange(x *exchange4, v verdict) {
+	level := logrus.InfoLevel
+	switch {
+	case x.why == conflict:
+		level = logrus.WarnLevel
+	case v == pass, x.why == probe:
+		level = logrus.DebugLevel
+	}
+	if !h.log.Logger.IsLevelEnabled(level) {
+		return
+	}
+	fields := logrus.Fields{
+		"mac": x.req.ClientHWAddr.String(), "xid": x.req.TransactionID.String(),
+		"msg": x.req.MessageType().String(), "state": x.ask.State.String(),
+	}
+	set := func(name, value string) {
+		if value != "" {
+			fields[name] = value
+		}
+	}
+	set("id", x.machine.ID)
+	set("type", x.machine.Type)
+	set("hostname", x.hostname)
+	set("bootfile", x.bootfile)
+	set("reason", x.reason())
+	if x.addr.IsValid() {
+		fields["ip"] = x.addr.String()
+	} else if x.ask.Addr.IsValid() {
+		fields["ip"] = x.ask.Addr.String()
+	}
+	if relay := exchange.Addr(x.req.GatewayIPAddr); relay.IsValid() {
+		fields["giaddr"] = relay.String()
+	}
+	h.log.WithFields(fields).Log(level, v.String())
+}
+
+func (x *exchange4) reason() string {
+	switch {
+	case x.detail == "":
+		return x.why.String()
+	case x.why == fine:
+		return x.detail
+	}
+	return x.why.String() + ": " + x.detail
+}

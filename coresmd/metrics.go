@@ -1,0 +1,90 @@
+package coresmd
+
+import (
+	"github.com/OpenCHAMI/coresmd/internal/exchange"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// A reason says why a machine was not simply given what it asked for.
+type reason uint8
+
+const (
+	fine reason = iota
+	notLoaded
+	unknown
+	badHardware
+	noState
+	otherServer
+	noAddress
+	otherNetwork
+	released
+	conflict
+	notIts
+	probe
+	panicked
+)
+
+// reasonNames are the labels of the metrics and the words of the log.
+var reasonNames = [...]string{
+	fine:         "",
+	notLoaded:    "inventory never loaded",
+	unknown:      "unknown machine",
+	badHardware:  "hardware address",
+	noState:      "request without address and server",
+	otherServer:  "another server's",
+	noAddress:    "no usable address in SMD",
+	otherNetwork: "no address of the client's network in SMD",
+	released:     "release",
+	conflict:     "address conflict",
+	notIts:       "not its address",
+	probe:        "health probe",
+	panicked:     "panic",
+}
+
+func (r reason) String() string { return reasonNames[r] }
+
+// metrics are the counters of DHCPv4. Their children are made once, so that
+// counting costs no lookup.
+type metrics struct {
+	requests []prometheus.Counter // by exchange.State
+	replies  map[verdict]prometheus.Counter
+	drops    []prometheus.Counter // by reason
+	passed   []prometheus.Counter // by reason
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	vec := func(name, help, label string) *prometheus.CounterVec {
+		v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "coresmd", Name: name, Help: help}, []string{label})
+		r.MustRegister(v)
+		return v
+	}
+	requests := vec("requests_total", "DHCPv4 requests by the state of the client.", "state")
+	replies := vec("replies_total", "DHCPv4 replies by message type.", "type")
+	drops := vec("drops_total", "DHCPv4 requests answered with silence, by reason.", "reason")
+	passed := vec("passed_total", "DHCPv4 requests passed to the next plugin, by reason.", "reason")
+
+	m := &metrics{replies: make(map[verdict]prometheus.Counter)}
+	for _, s := range exchange.States() {
+		m.requests = append(m.requests, requests.WithLabelValues(s.String()))
+	}
+	for _, v := range []verdict{offer, ack, nak} {
+		m.replies[v] = replies.WithLabelValues(v.String())
+	}
+	for r := range reasonNames {
+		m.drops = append(m.drops, drops.WithLabelValues(reason(r).String()))
+		m.passed = append(m.passed, passed.WithLabelValues(reason(r).String()))
+	}
+	return m
+}
+
+func (m *metrics) count(state exchange.State, v verdict, why reason) {
+	m.requests[state].Inc()
+	switch v {
+	case pass:
+		m.passed[why].Inc()
+	case drop:
+		m.drops[why].Inc()
+	default:
+		m.replies[v].Inc()
+	}
+}

@@ -1,0 +1,157 @@
+package args
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Value is the place that an option's text goes to.
+type Value struct {
+	Wanted string // what is accepted, in words, such as "a duration above zero"
+	set    func(text string) error
+}
+
+// Of returns a value that parse turns text into. A failure of parse is told
+// to the user as it is, followed by what was wanted.
+func Of[T any](to *T, wanted string, parse func(string) (T, error)) Value {
+	return Value{wanted, func(text string) error {
+		v, err := parse(text)
+		if err != nil {
+			return fmt.Errorf("%w; wanted %s", err, wanted)
+		}
+		*to = v
+		return nil
+	}}
+}
+
+// List returns a value for an option that may be repeated.
+func List[T any](to *[]T, wanted string, parse func(string) (T, error)) Value {
+	return Value{wanted, func(text string) error {
+		v, err := parse(text)
+		if err != nil {
+			return fmt.Errorf("%w; wanted %s", err, wanted)
+		}
+		*to = append(*to, v)
+		return nil
+	}}
+}
+
+// String takes any text.
+func String(to *string, wanted string) Value {
+	return Of(to, wanted, func(text string) (string, error) { return text, nil })
+}
+
+const aDuration = "a duration of at least 1s such as 30s, 5m or 1h"
+
+// Duration takes a Go duration of at least one second, which is the
+// resolution of DHCP.
+func Duration(to *time.Duration) Value { return Of(to, aDuration, parseDuration) }
+
+// LeaseTime takes a Go duration that fits into the lease time option: whole
+// seconds in 32 bits, below infinity (RFC 2131 section 3.3).
+func LeaseTime(to *time.Duration) Value {
+	return Of(to, aDuration, func(text string) (time.Duration, error) {
+		d, err := parseDuration(text)
+		if err == nil && d >= 0xffffffff*time.Second {
+			err = errors.New("2^32-1 seconds or more")
+		}
+		return d.Truncate(time.Second), err
+	})
+}
+
+func parseDuration(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	switch {
+	case err != nil:
+		return 0, errors.New("not a duration")
+	case d < time.Second:
+		return 0, errors.New("too short")
+	}
+	return d, nil
+}
+
+// Bool takes true or false.
+func Bool(to *bool) Value { return word(to, map[string]bool{"true": true, "false": false}) }
+
+// Switch takes on or off.
+func Switch(to *bool) Value { return word(to, map[string]bool{"on": true, "off": false}) }
+
+func word(to *bool, words map[string]bool) Value {
+	var wanted []string
+	for w := range words {
+		wanted = append(wanted, w)
+	}
+	slices.SortFunc(wanted, func(a, b string) int { return strings.Compare(b, a) })
+	return Of(to, strings.Join(wanted, " or "), func(text string) (bool, error) {
+		v, ok := words[strings.ToLower(text)]
+		if !ok {
+			return false, errors.New("not understood")
+		}
+		return v, nil
+	})
+}
+
+// Port takes a UDP or TCP port.
+func Port(to *uint16) Value {
+	return Of(to, "a port from 1 to 65535", func(text string) (uint16, error) {
+		n, err := strconv.ParseUint(text, 10, 16)
+		if err != nil || n == 0 {
+			return 0, errors.New("not a port")
+		}
+		return uint16(n), nil
+	})
+}
+
+// URL takes an absolute URL of one of the schemes, without user or password.
+// A file URL names no host.
+func URL(to **url.URL, schemes ...string) Value {
+	wanted := "a URL that begins with " + strings.Join(schemes, ":// or ") + "://"
+	return Of(to, wanted, func(text string) (*url.URL, error) {
+		u, err := url.Parse(text)
+		switch {
+		case err != nil:
+			return nil, errors.New("not a URL")
+		case u.Scheme == "":
+			return nil, errors.New("no scheme")
+		case !slices.Contains(schemes, u.Scheme):
+			return nil, fmt.Errorf("scheme %q", u.Scheme)
+		case u.User != nil:
+			return nil, errors.New("user or password in a URL")
+		case u.Scheme == "file" && (u.Host != "" || u.Path == ""):
+			return nil, errors.New("a file URL has three slashes and a path")
+		case u.Scheme != "file" && u.Hostname() == "":
+			return nil, errors.New("no host")
+		}
+		return u, nil
+	})
+}
+
+// Domain takes a DNS domain name (RFC 1123 section 2.1).
+func Domain(to *string) Value {
+	return Of(to, "a domain name such as cluster.example.org", func(text string) (string, error) {
+		name := strings.TrimSuffix(strings.TrimPrefix(text, "."), ".")
+		if len(name) > 190 {
+			return "", errors.New("too long")
+		}
+		for label := range strings.SplitSeq(name, ".") {
+			if !isLabel(label) {
+				return "", fmt.Errorf("label %q is not letters, digits and inner hyphens", label)
+			}
+		}
+		return name, nil
+	})
+}
+
+func isLabel(s string) bool {
+	if s == "" || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
+		return false
+	}
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	})
+}

@@ -1,0 +1,151 @@
+// Package exchange holds what both plugins need of RFC 2131: the state that
+// a request shows, whose request it is, the NAK, and the times of a lease. It
+// knows neither machines nor pools.
+package exchange
+
+import (
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/iana"
+)
+
+// A State is what a client is doing, by the names of RFC 2131.
+type State uint8
+
+// The states of a client that a message can show. A renewing client and a
+// rebinding one send the same message, one by unicast and one by broadcast,
+// which a plugin does not see: renewing stands for both (section 4.3.2).
+const (
+	None       State = iota // a request that shows no state
+	Discover                // DHCPDISCOVER
+	Selecting               // DHCPREQUEST that answers an offer
+	InitReboot              // DHCPREQUEST of a client that remembers its address
+	Renewing                // DHCPREQUEST of a client that has its address
+	Inform                  // DHCPINFORM
+	Release                 // DHCPRELEASE
+	Decline                 // DHCPDECLINE
+	Probe                   // DHCPREQUEST of a health check
+)
+
+var stateNames = [...]string{
+	None: "none", Discover: "discover", Selecting: "selecting", InitReboot: "init-reboot",
+	Renewing: "renewing", Inform: "inform", Release: "release", Decline: "decline", Probe: "probe",
+}
+
+func (s State) String() string { return stateNames[s] }
+
+// States are all states, for tables with a row each.
+func States() []State {
+	all := make([]State, len(stateNames))
+	for i := range all {
+		all[i] = State(i)
+	}
+	return all
+}
+
+// A Request is what a message says, read once.
+type Request struct {
+	State  State
+	Server netip.Addr // option 54; invalid when absent or not four octets
+	Addr   netip.Addr // the address that the client asks for or has; invalid when there is none
+}
+
+// Read reads a message (RFC 2131 section 4.3). self is the server identifier:
+// a request whose ciaddr it is comes from a health check.
+func Read(req *dhcpv4.DHCPv4, self netip.Addr) Request {
+	ciaddr := Addr(req.ClientIPAddr)
+	switch req.MessageType() {
+	case dhcpv4.MessageTypeDiscover:
+		return Request{State: Discover}
+	case dhcpv4.MessageTypeInform:
+		return Request{State: Inform, Addr: ciaddr}
+	case dhcpv4.MessageTypeRelease:
+		return Request{State: Release, Server: Addr(req.ServerIdentifier()), Addr: ciaddr}
+	case dhcpv4.MessageTypeDecline:
+		return Request{State: Decline, Server: Addr(req.ServerIdentifier()), Addr: Addr(req.RequestedIPAddress())}
+	case dhcpv4.MessageTypeRequest:
+		if ciaddr.IsValid() && ciaddr == self {
+			return Request{State: Probe, Addr: ciaddr}
+		}
+		return request(req, ciaddr)
+	}
+	return Request{}
+}
+
+// request reads a DHCPREQUEST (section 4.3.2).
+func request(req *dhcpv4.DHCPv4, ciaddr netip.Addr) Request {
+	server := Addr(req.ServerIdentifier())
+	requested := Addr(req.RequestedIPAddress())
+	switch {
+	case server.IsValid() && requested.IsValid():
+		return Request{Selecting, server, requested}
+	case server.IsValid():
+		return Request{Selecting, server, ciaddr}
+	case ciaddr.IsValid():
+		return Request{State: Renewing, Addr: ciaddr}
+	case requested.IsValid():
+		return Request{State: InitReboot, Addr: requested}
+	}
+	return Request{}
+}
+
+// Addr turns an address of a message into a netip.Addr. The unspecified
+// address and one that is not four octets are none.
+func Addr(ip net.IP) netip.Addr {
+	four := ip.To4()
+	if four == nil {
+		return netip.Addr{}
+	}
+	a := netip.AddrFrom4([4]byte(four))
+	if a.IsUnspecified() {
+		return netip.Addr{}
+	}
+	return a
+}
+
+// ServerID returns the identifier by which the client knows this server: the
+// override that its relay asks for (RFC 5107), or else self.
+func ServerID(req *dhcpv4.DHCPv4, self netip.Addr) netip.Addr {
+	relay := req.RelayAgentInfo()
+	if relay == nil {
+		return self
+	}
+	override := relay.Get(dhcpv4.ServerIdentifierOverrideSubOption)
+	if len(override) != 4 {
+		return self
+	}
+	if a := Addr(override); a.IsValid() {
+		return a
+	}
+	return self
+}
+
+// Mac returns the hardware address of a client, or why it has none that a
+// lease can be given to: hlen other than 6, InfiniBand, zero, multicast.
+func Mac(req *dhcpv4.DHCPv4) (mac [6]byte, reason string) {
+	switch {
+	case req.HWType == iana.HWTypeInfiniband:
+		return mac, "InfiniBand hardware address"
+	case len(req.ClientHWAddr) != len(mac):
+		return mac, "hardware address is not six octets"
+	}
+	mac = [6]byte(req.ClientHWAddr)
+	switch {
+	case mac == [6]byte{}:
+		return mac, "zero hardware address"
+	case mac[0]&1 != 0:
+		return mac, "multicast hardware address"
+	}
+	return mac, ""
+}
+
+// Times are the times of a lease (RFC 2131 section 4.4.5).
+type Times struct{ Lease, T1, T2 time.Duration }
+
+// NewTimes returns a lease time with T1 at a half and T2 at seven eighths.
+func NewTimes(lease time.Duration) Times {
+	return Times{lease, (lease / 2).Truncate(time.Second), (lease * 7 / 8).Truncate(time.Second)}
+}

@@ -1,0 +1,92 @@
+// Package process holds what the plugins of one process share: services that
+// several directives name, and what one plugin tells another. It is the only
+// place with state of the whole process.
+package process
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// A Process is what the plugins of one process share. Tests make their own.
+type Process struct {
+	// StrangersUnknown says that no inventory was ever loaded, so that
+	// strangers cannot be told from known machines.
+	StrangersUnknown atomic.Bool
+
+	// Registry holds the metrics of the plugins.
+	Registry *prometheus.Registry
+
+	// ReleaseTaken says that a plugin of ours takes DHCPRELEASE messages
+	// and ends them.
+	ReleaseTaken atomic.Bool
+
+	ctx    context.Context // ends with the process; the parent of all that runs
+	cancel context.CancelFunc
+	runs   sync.WaitGroup
+
+	mu     sync.Mutex
+	shared map[string]share // guarded by mu
+}
+
+// A share is a service that is running and the settings it was started with.
+type share struct {
+	service  any
+	settings string
+}
+
+// New returns a process that shares nothing yet.
+func New() *Process {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Process{
+		Registry: prometheus.NewRegistry(),
+		ctx:      ctx, cancel: cancel,
+		shared: make(map[string]share),
+	}
+}
+
+// Go starts run, which works until its context ends.
+func (p *Process) Go(run func(context.Context)) {
+	p.runs.Go(func() { run(p.ctx) })
+}
+
+// Context returns the context of all that runs.
+func (p *Process) Context() context.Context { return p.ctx }
+
+// Stop ends what Go started and waits for it.
+func (p *Process) Stop() {
+	p.cancel()
+	p.runs.Wait()
+}
+
+// here is the process that the program is.
+var here = New()
+
+// Here returns the process that the program is.
+func Here() *Process { return here }
+
+// Share returns the service of that name. The first caller starts it; later
+// ones get the same, if they name the same settings. Other settings are an
+// error that shows both. start runs under the lock of p: a service that failed
+// to start is not kept.
+func Share[T any](p *Process, name, settings string, start func() (T, error)) (T, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if running, ok := p.shared[name]; ok {
+		if running.settings != settings {
+			var none T
+			return none, fmt.Errorf("%s: two directives of one process differ: %s, and %s", name, running.settings, settings)
+		}
+		return running.service.(T), nil
+	}
+	service, err := start()
+	if err != nil {
+		return service, err
+	}
+	p.shared[name] = share{service, settings}
+	return service, nil
+}

@@ -1,0 +1,41 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"testing"
+)
+
+func TestShare(t *testing.T) {
+	t.Parallel()
+	p := New()
+	starts := 0
+	start := func() (int, error) { starts++; return starts, nil }
+	for range 2 {
+		if got, err := Share(p, "inventory", "url=a", start); got != 1 || err != nil {
+			t.Errorf("%v %v, want the first one", got, err)
+		}
+	}
+	_, err := Share(p, "inventory", "url=b", start)
+	if want := "inventory: two directives of one process differ: url=a, and url=b"; err == nil || err.Error() != want {
+		t.Errorf("other settings: %v, want %s", err, want)
+	}
+	broken := errors.New("port in use")
+	if _, err := Share(p, "tftp", "", func() (int, error) { return 0, broken }); !errors.Is(err, broken) {
+		t.Errorf("%v, want the error of start", err)
+	}
+	if got, err := Share(p, "tftp", "", start); got != 2 || err != nil {
+		t.Errorf("%v %v: a service that failed to start was kept", got, err)
+	}
+}
+
+func TestStop(t *testing.T) {
+	t.Parallel()
+	p := New()
+	ended := false
+	p.Go(func(ctx context.Context) { <-ctx.Done(); ended = true })
+	p.Stop()
+	if !ended {
+		t.Error("Stop did not wait")
+	}
+}
