@@ -33,7 +33,7 @@ func (v verdict) String() string {
 // A handler4 answers DHCPv4 requests.
 type handler4 struct {
 	*service
-	fixed    fixed4
+	fixed    *fixed4
 	noServer limit // of the complaint that server_id is missing
 }
 
@@ -42,6 +42,7 @@ type exchange4 struct {
 	req      *dhcpv4.DHCPv4
 	prepared *dhcpv4.DHCPv4
 	ask      exchange.Request
+	relayed  netip.Addr // by which a relay names the client's network; invalid: none
 	self     netip.Addr // our server identifier
 	server   netip.Addr // the identifier by which the client knows us
 	mac      smd.MAC
@@ -82,7 +83,9 @@ func (h *handler4) Handle(req, resp *dhcpv4.DHCPv4) (reply *dhcpv4.DHCPv4, stop 
 func (h *handler4) decide(x *exchange4) verdict {
 	x.self = exchange.Addr(x.prepared.ServerIdentifier())
 	x.ask = exchange.Read(x.req, x.self)
-	x.server = exchange.ServerID(x.req, x.self)
+	relay := x.req.RelayAgentInfo()
+	x.relayed = link.Relayed(x.req, relay)
+	x.server = exchange.ServerID(relay, x.self)
 	if x.ask.State == exchange.Probe {
 		return x.because(nak, probe, "")
 	}
@@ -96,8 +99,8 @@ func (h *handler4) decide(x *exchange4) verdict {
 		return h.stranger(x)
 	}
 	x.machine = machine
-	if !x.self.IsValid() {
-		h.standIn(x)
+	if !x.self.IsValid() && !h.standIn(x) {
+		return x.because(drop, noServerID, "")
 	}
 	return h.known(x)
 }
@@ -126,7 +129,7 @@ func (h *handler4) known(x *exchange4) verdict {
 	case exchange.None:
 		return x.because(drop, noState, "")
 	case exchange.Inform:
-		x.network, _ = h.networks.Find(x.req, x.self)
+		x.network, _ = h.networks.Find(x.req, x.relayed, x.self)
 		h.describe(x)
 		return ack
 	case exchange.Selecting:
@@ -142,29 +145,44 @@ func (h *handler4) lease(x *exchange4) verdict {
 	if len(x.machine.Addrs) == 0 {
 		return x.because(pass, noAddress, "")
 	}
-	var declared bool
-	x.network, declared = h.networks.Find(x.req, x.self)
-	mine := slices.DeleteFunc(slices.Clone(x.machine.Addrs), func(a netip.Addr) bool {
-		return !a.Is4() || !h.networks.Empty() && !(declared && h.onLink(a, x.network))
-	})
+	x.network, _ = h.networks.Find(x.req, x.relayed, x.self)
+	first, holds := h.addrs(x)
 	switch {
-	case len(mine) == 0:
-		return x.because(drop, otherNetwork, link.Describe(x.req, x.self))
+	case !first.IsValid():
+		return x.because(drop, otherNetwork, x.from())
 	case x.ask.State == exchange.Discover:
-		x.addr = mine[0]
+		x.addr = first
 		h.describe(x)
 		return offer
-	case !slices.Contains(mine, x.ask.Addr):
-		return x.because(nak, notIts, mine[0].String()+" is")
+	case !holds:
+		return x.because(nak, notIts, first.String()+" is")
 	}
 	x.addr = x.ask.Addr
 	h.describe(x)
 	return ack
 }
 
+// addrs returns the machine's first address in the client's network, and
+// whether the address that it asks for is one of them.
+func (h *handler4) addrs(x *exchange4) (first netip.Addr, holds bool) {
+	for _, a := range x.machine.Addrs {
+		if !a.Is4() || !h.onLink(a, x.network) {
+			continue
+		}
+		if !first.IsValid() {
+			first = a
+		}
+		holds = holds || a == x.ask.Addr
+	}
+	return first, holds
+}
+
 // onLink says that an address belongs to the network, not to a smaller one
-// declared inside it.
+// declared inside it. Where no network is declared all belong.
 func (h *handler4) onLink(a netip.Addr, n link.Network) bool {
+	if h.networks.Empty() {
+		return true
+	}
 	own, ok := h.networks.Lookup(a)
 	return ok && own.Prefix == n.Prefix
 }
@@ -190,17 +208,16 @@ func (h *handler4) hostname(m smd.Machine) string {
 	if m.Type != "Node" || !m.HasNID {
 		return ""
 	}
-	name := fmt.Sprintf("nid%04d", m.NID)
 	if h.domain != "" {
-		name += "." + h.domain
+		return fmt.Sprintf("nid%04d.%s", m.NID, h.domain)
 	}
-	return name
+	return fmt.Sprintf("nid%04d", m.NID)
 }
 
 // standIn puts this host's own address in the place of a server identifier
-// that no plugin before us has set.
-func (h *handler4) standIn(x *exchange4) {
-	towards := link.Relayed(x.req)
+// that no plugin before us has set. It returns false if this host has none.
+func (h *handler4) standIn(x *exchange4) bool {
+	towards := x.relayed
 	if !towards.IsValid() {
 		towards = x.ask.Addr
 	}
@@ -211,7 +228,16 @@ func (h *handler4) standIn(x *exchange4) {
 	if h.noServer.allow(time.Now()) {
 		h.log.WithError(err).Errorf("no server identifier: put server_id before coresmd; %v stands in", self)
 	}
-	x.self, x.server = self, exchange.ServerID(x.req, self)
+	x.self, x.server = self, exchange.ServerID(x.req.RelayAgentInfo(), self)
+	return self.IsValid()
+}
+
+// from says where the client asks from.
+func (x *exchange4) from() string {
+	if x.relayed.IsValid() {
+		return "relay address " + x.relayed.String()
+	}
+	return "receiving address " + x.self.String()
 }
 
 // because notes the reason of a verdict.

@@ -14,6 +14,7 @@ const (
 	unknown
 	badHardware
 	noState
+	noServerID
 	otherServer
 	noAddress
 	otherNetwork
@@ -31,6 +32,7 @@ var reasonNames = [...]string{
 	unknown:      "unknown machine",
 	badHardware:  "hardware address",
 	noState:      "request without address and server",
+	noServerID:   "no server identifier",
 	otherServer:  "another server's",
 	noAddress:    "no usable address in SMD",
 	otherNetwork: "no address of the client's network in SMD",

@@ -1,9 +1,11 @@
 package coresmd
 
 import (
+	"bytes"
 	"net"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
@@ -34,17 +36,51 @@ const optionClientMachineID = dhcpv4.GenericOptionCode(97)
 type fixed4 struct {
 	lease    []dhcpv4.Modifier
 	networks map[netip.Prefix][]dhcpv4.Modifier
+	loaders  map[string]dhcpv4.Modifier
+	own      atomic.Pointer[own4]
 }
 
-func newFixed4(c config) fixed4 {
+// own4 are the options that follow from our own address.
+type own4 struct {
+	addr     netip.Addr
+	serverID dhcpv4.Modifier
+	next     dhcpv4.Modifier // next server and root path
+	tftpName dhcpv4.Modifier
+}
+
+// ownOptions returns the options of our own address, which hardly ever is
+// another one than in the reply before.
+func (f *fixed4) ownOptions(self netip.Addr) *own4 {
+	if own := f.own.Load(); own != nil && own.addr == self {
+		return own
+	}
+	octet, text := self.AsSlice(), self.AppendTo(nil)
+	own := &own4{
+		addr:     self,
+		serverID: octets(dhcpv4.OptionServerIdentifier, octet),
+		tftpName: octets(dhcpv4.OptionTFTPServerName, text),
+		next: func(d *dhcpv4.DHCPv4) {
+			d.ServerIPAddr = octet
+			d.Options[dhcpv4.OptionRootPath.Code()] = text
+		},
+	}
+	f.own.Store(own)
+	return own
+}
+
+func newFixed4(c config) *fixed4 {
 	times := exchange.NewTimes(c.leaseTime)
-	f := fixed4{
+	f := &fixed4{
 		lease: []dhcpv4.Modifier{
 			seconds(dhcpv4.OptionIPAddressLeaseTime, times.Lease),
 			seconds(dhcpv4.OptionRenewTimeValue, times.T1),
 			seconds(dhcpv4.OptionRebindingTimeValue, times.T2),
 		},
 		networks: make(map[netip.Prefix][]dhcpv4.Modifier),
+		loaders:  make(map[string]dhcpv4.Modifier),
+	}
+	for _, name := range c.loaders {
+		f.loaders[name] = loader(name)
 	}
 	for _, n := range c.subnets {
 		f.networks[n.Prefix] = network(n)
@@ -52,12 +88,24 @@ func newFixed4(c config) fixed4 {
 	return f
 }
 
+// loader names a loader in both places that firmware looks at.
+func loader(name string) dhcpv4.Modifier {
+	option := octets(dhcpv4.OptionBootfileName, []byte(name))
+	return func(d *dhcpv4.DHCPv4) {
+		option(d)
+		d.BootFileName = name
+	}
+}
+
 func seconds(code dhcpv4.OptionCode, d time.Duration) dhcpv4.Modifier {
 	return octets(code, dhcpv4.Duration(d).ToBytes())
 }
 
+// octets returns a modifier that sets an option to octets that are never
+// written to.
 func octets(code dhcpv4.OptionCode, value []byte) dhcpv4.Modifier {
-	return dhcpv4.WithOption(dhcpv4.OptGeneric(code, value))
+	number := code.Code()
+	return func(d *dhcpv4.DHCPv4) { d.Options[number] = value }
 }
 
 // network returns the options of a declared network. A router that an earlier
@@ -97,8 +145,7 @@ func keepRouters(within netip.Prefix) dhcpv4.Modifier {
 // reply4 completes the prepared reply. It is the only place that writes
 // options.
 func (h *handler4) reply4(x *exchange4) *dhcpv4.DHCPv4 {
-	mods := make([]dhcpv4.Modifier, 0, 16)
-	mods = append(mods, withoutBoot, octets(dhcpv4.OptionServerIdentifier, x.server.AsSlice()))
+	mods := append(make([]dhcpv4.Modifier, 0, 16), withoutBoot, h.serverID(x))
 	if x.addr.IsValid() {
 		mods = append(mods, dhcpv4.WithYourIP(x.addr.AsSlice()))
 		mods = append(mods, h.fixed.lease...)
@@ -112,11 +159,17 @@ func (h *handler4) reply4(x *exchange4) *dhcpv4.DHCPv4 {
 	if selection, ok := link.SubnetSelection(x.req); ok {
 		mods = append(mods, dhcpv4.WithOption(selection))
 	}
-	mods = append(mods, x.bootModifiers()...)
-	for _, modify := range mods {
+	for _, modify := range h.boot(mods, x) {
 		modify(x.prepared)
 	}
 	return x.prepared
+}
+
+func (h *handler4) serverID(x *exchange4) dhcpv4.Modifier {
+	if x.server == x.self {
+		return h.fixed.ownOptions(x.self).serverID
+	}
+	return octets(dhcpv4.OptionServerIdentifier, x.server.AsSlice())
 }
 
 func withoutBoot(d *dhcpv4.DHCPv4) {
@@ -133,31 +186,27 @@ func withoutLease(d *dhcpv4.DHCPv4) {
 	}
 }
 
-// bootModifiers returns what a client that boots is told.
-func (x *exchange4) bootModifiers() []dhcpv4.Modifier {
+// boot appends what a client that boots is told.
+func (h *handler4) boot(mods []dhcpv4.Modifier, x *exchange4) []dhcpv4.Modifier {
 	if x.boot.Kind == netboot.NotBooting {
-		return nil
+		return mods
 	}
-	var mods []dhcpv4.Modifier
 	if id := x.req.GetOneOption(optionClientMachineID); id != nil {
 		mods = append(mods, octets(optionClientMachineID, id))
 	}
 	if x.boot.Kind == netboot.HTTP {
 		return append(mods, octets(dhcpv4.OptionClassIdentifier, []byte("HTTPClient")))
 	}
-	self := x.self.String()
-	mods = append(mods,
-		dhcpv4.WithServerIP(x.self.AsSlice()),
-		octets(dhcpv4.OptionRootPath, []byte(self)))
-	if x.req.ParameterRequestList().Has(dhcpv4.OptionTFTPServerName) {
-		mods = append(mods, octets(dhcpv4.OptionTFTPServerName, []byte(self)))
+	own := h.fixed.ownOptions(x.self)
+	mods = append(mods, own.next)
+	if bytes.IndexByte(x.req.GetOneOption(dhcpv4.OptionParameterRequestList), dhcpv4.OptionTFTPServerName.Code()) >= 0 {
+		mods = append(mods, own.tftpName)
 	}
-	if x.bootfile == "" {
+	switch {
+	case x.bootfile == "":
 		return mods
+	case x.boot.Kind == netboot.PXE:
+		return append(mods, h.fixed.loaders[x.bootfile])
 	}
-	mods = append(mods, octets(dhcpv4.OptionBootfileName, []byte(x.bootfile)))
-	if x.boot.Kind == netboot.PXE {
-		mods = append(mods, func(d *dhcpv4.DHCPv4) { d.BootFileName = x.bootfile })
-	}
-	return mods
+	return append(mods, octets(dhcpv4.OptionBootfileName, []byte(x.bootfile)))
 }

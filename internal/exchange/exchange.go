@@ -107,9 +107,9 @@ func Addr(ip net.IP) netip.Addr {
 }
 
 // ServerID returns the identifier by which the client knows this server: the
-// override that its relay asks for (RFC 5107), or else self.
-func ServerID(req *dhcpv4.DHCPv4, self netip.Addr) netip.Addr {
-	relay := req.RelayAgentInfo()
+// override that its relay asks for (RFC 5107), or else self. relay is option 82
+// of the request; nil: none.
+func ServerID(relay *dhcpv4.RelayOptions, self netip.Addr) netip.Addr {
 	if relay == nil {
 		return self
 	}

@@ -74,7 +74,7 @@ func TestServerID(t *testing.T) {
 		"zero":     {option(82, 11, 4, 0, 0, 0, 0), "192.0.2.1"},
 		"broken":   {option(82, 11, 9, 192), "192.0.2.1"},
 	} {
-		if got := ServerID(message(t, dhcpv4.MessageTypeRequest, c.with), self).String(); got != c.want {
+		if got := ServerID(message(t, dhcpv4.MessageTypeRequest, c.with).RelayAgentInfo(), self).String(); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}
@@ -180,7 +180,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if nak := Nak(req, prepared, ServerID(req, self), r.State.String()); len(nak.ToBytes()) < 300 {
+		if nak := Nak(req, prepared, ServerID(req.RelayAgentInfo(), self), r.State.String()); len(nak.ToBytes()) < 300 {
 			t.Error("a short NAK")
 		}
 	})

@@ -16,10 +16,10 @@ const optionSubnetSelection = dhcpv4.GenericOptionCode(118)
 
 // Relayed returns the address by which a relay or the client itself names the
 // client's network: link selection (RFC 3527), subnet selection (RFC 3011),
-// giaddr. It is the zero Addr when the client asked directly. An option 82
-// that does not parse selects nothing.
-func Relayed(req *dhcpv4.DHCPv4) netip.Addr {
-	if relay := req.RelayAgentInfo(); relay != nil {
+// giaddr. It is the zero Addr when the client asked directly. relay is option
+// 82 of the request; nil: none, or one that does not parse.
+func Relayed(req *dhcpv4.DHCPv4, relay *dhcpv4.RelayOptions) netip.Addr {
+	if relay != nil {
 		if a, ok := four(relay.Get(dhcpv4.LinkSelectionSubOption)); ok {
 			return a
 		}
@@ -38,13 +38,13 @@ func SubnetSelection(req *dhcpv4.DHCPv4) (dhcpv4.Option, bool) {
 	return dhcpv4.OptGeneric(optionSubnetSelection, value), len(value) == 4
 }
 
-// Find returns the network that a client is on: the one that Relayed names,
-// or else that of ciaddr, or else that of the address on which the request
-// was received. A network that a relay names and nobody declared is not
-// found, whatever the rest says.
-func (t Table) Find(req *dhcpv4.DHCPv4, receiving netip.Addr) (Network, bool) {
-	if a := Relayed(req); a.IsValid() {
-		return t.Lookup(a)
+// Find returns the network that a client is on: the one of relayed, which
+// Relayed returned, or else that of ciaddr, or else that of the address on which
+// the request was received. A network that a relay names and nobody declared is
+// not found, whatever the rest says.
+func (t Table) Find(req *dhcpv4.DHCPv4, relayed, receiving netip.Addr) (Network, bool) {
+	if relayed.IsValid() {
+		return t.Lookup(relayed)
 	}
 	if a, ok := four(req.ClientIPAddr.To4()); ok {
 		if n, ok := t.Lookup(a); ok {
@@ -64,14 +64,6 @@ func four(b []byte) (netip.Addr, bool) {
 		return netip.Addr{}, false
 	}
 	return a, true
-}
-
-// Describe says in words where a client asks from.
-func Describe(req *dhcpv4.DHCPv4, receiving netip.Addr) string {
-	if a := Relayed(req); a.IsValid() {
-		return fmt.Sprintf("relay address %v", a)
-	}
-	return fmt.Sprintf("receiving address %v", receiving)
 }
 
 // Source returns the address of this host from which packets to dst leave, by

@@ -138,7 +138,7 @@ func TestRelayed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := Relayed(req).String(); got != c.want {
+		if got := Relayed(req, req.RelayAgentInfo()).String(); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}
