@@ -94,7 +94,7 @@ func parse(words []string) (config, error) {
 // validate finds what no single word shows.
 func (c *config) validate(given args.Given) error {
 	var errs []error
-	if !given.Set["ipxe_base_uri"] && !given.Set["ipxe_uri"] {
+	if !given.Unread && !given.Set["ipxe_base_uri"] && !given.Set["ipxe_uri"] {
 		errs = append(errs, errors.New("ipxe_base_uri and ipxe_uri are missing; wanted one of them"))
 	}
 	table, err := link.NewTable(c.subnets)

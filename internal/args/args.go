@@ -61,8 +61,9 @@ var keyValue = regexp.MustCompile(`^[a-z0-9_]+=`)
 
 // Given says what a directive held.
 type Given struct {
-	Form Form            // the positional form that was used; nil: key=value words
-	Set  map[string]bool // the options that were given a text, right or wrong
+	Form   Form            // the positional form that was used; nil: key=value words
+	Set    map[string]bool // the options that were given a text, right or wrong
+	Unread bool            // the words could not be told apart; what is missing is unknown
 }
 
 // Parse reads the words of a directive into the values of the options. The
@@ -78,7 +79,7 @@ func (o Options) Parse(words []string, forms ...Form) (Given, error) {
 		form = p.positional(words, forms)
 	}
 	p.required(form)
-	given := Given{form, p.filled}
+	given := Given{form, p.filled, p.unread}
 	if len(p.errs) > 0 {
 		return given, p.errs
 	}
@@ -90,7 +91,7 @@ type parse struct {
 	options Options
 	given   map[string]bool // named, perhaps with an empty text
 	filled  map[string]bool // given a text
-	failed  bool            // the words could not be told apart; what is missing is unknown
+	unread  bool            // the words could not be told apart
 	errs    Errors
 }
 
@@ -136,7 +137,7 @@ func (p *parse) uncomment(words []string) []string {
 	}
 	if inside {
 		p.fail(0, "", "a comment that /* opens is not closed; wanted */ behind it")
-		p.failed = true
+		p.unread = true
 	}
 	return kept
 }
@@ -164,7 +165,7 @@ func (p *parse) keyValues(words []string) {
 func (p *parse) positional(words []string, forms []Form) Form {
 	at := slices.IndexFunc(forms, func(f Form) bool { return len(f) == len(words) })
 	if at < 0 {
-		p.failed = true
+		p.unread = true
 		p.fail(0, "", "%d words; wanted key=value words or %s", len(words), describe(forms))
 		return nil
 	}
@@ -194,7 +195,7 @@ func (p *parse) set(arg int, word string, option Option, text string) {
 }
 
 func (p *parse) required(form Form) {
-	if p.failed {
+	if p.unread {
 		return
 	}
 	for _, o := range p.options {

@@ -45,7 +45,7 @@ func decodeComponents(body []byte) (map[string]component, []Fault, error) {
 	}
 	var list []json.RawMessage
 	if err := decodeList(object.Components, &list); err != nil {
-		return nil, nil, fmt.Errorf("Components: %w", err) //nolint:staticcheck // the name of SMD's field
+		return nil, nil, err
 	}
 	components := make(map[string]component, len(list))
 	var faults []Fault

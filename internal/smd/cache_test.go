@@ -1,0 +1,166 @@
+package smd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// script is a source that plays a list of answers, the last one for ever.
+type script struct {
+	mu    sync.Mutex
+	steps []step
+	asked []time.Time
+}
+
+type step struct {
+	interfaces string
+	err        error
+}
+
+func (s *script) Fetch(context.Context) (Answer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, time.Now())
+	now := s.steps[0]
+	if len(s.steps) > 1 {
+		s.steps = s.steps[1:]
+	}
+	return Answer{[]byte(now.interfaces), []byte(components)}, now.err
+}
+
+func nics(last ...int) string {
+	var records []string
+	for _, n := range last {
+		records = append(records, fmt.Sprintf(`{"MACAddress":"02:00:00:00:00:%02x","ComponentID":"x3000c0s0b0n0","IPAddresses":[{"IPAddress":"192.0.2.%d"}]}`, n, n))
+	}
+	return "[" + strings.Join(records, ",") + "]"
+}
+
+var errDown = errors.New("down")
+
+// TestRefresh has the polls of a cache one after the other: what each says,
+// and whether a machine is known behind it.
+func TestRefresh(t *testing.T) {
+	t.Parallel()
+	spaced := strings.ReplaceAll(nics(1, 2), ",{", " , {")
+	broken := strings.Replace(nics(1, 2, 3), "192.0.2.3", "999", 1)
+	source := &script{steps: []step{
+		{err: errDown}, {interfaces: nics(1, 2)}, {interfaces: nics(1, 2)}, {interfaces: spaced}, {err: errDown}, {interfaces: "null"},
+		{interfaces: broken}, {interfaces: broken + " "}, {interfaces: nics(2)},
+	}}
+	type seen struct {
+		Err              string
+		Changed          bool
+		Machines, Faults int
+		NewFaults        int
+		Known            bool
+	}
+	var got []seen
+	var cache *Cache
+	cache = NewCache(Options{Source: source, OnPoll: func(p Poll) {
+		_, known := cache.Lookup(MAC{2, 0, 0, 0, 0, 1})
+		s := seen{"", p.Changed, p.Machines, p.Faults, len(p.NewFaults), known}
+		if p.Err != nil {
+			s.Err = p.Err.Error()
+		}
+		got = append(got, s)
+	}})
+	for range 9 {
+		_ = cache.Refresh(t.Context())
+	}
+	const nid = 1 // x3000c0s3b0n0 has a NID that is no number
+	want := []seen{
+		{"down", false, 0, 0, 0, false},
+		{"", true, 2, nid, nid, true},
+		{"", false, 2, nid, 0, true},     // the same octets
+		{"", false, 2, nid, 0, true},     // other octets, the same machines
+		{"down", false, 2, nid, 0, true}, // what was there stays
+		{`EthernetInterfaces: null where a list belongs: "null"`, false, 2, nid, 0, true},
+		{"", true, 3, nid + 2, 2, true},
+		{"", false, 3, nid + 2, 0, true}, // a fault is new only once
+		{"", true, 1, nid, 0, false},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("polls (-want +got):\n%s", diff)
+	}
+}
+
+// TestRun has the times of the polls: doubling waits after a failure, the
+// interval, a little shortened, after success.
+func TestRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		down := step{err: errDown}
+		source := &script{steps: []step{down, down, down, down, down, down, {interfaces: nics(1)}}}
+		cache := NewCache(Options{Source: source, Interval: 10 * time.Second})
+		ctx, cancel := context.WithCancel(t.Context())
+		_ = cache.Refresh(ctx)
+		done := make(chan error, 1)
+		go func() { done <- cache.Run(ctx) }()
+		time.Sleep(3 * time.Minute)
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		var waits []time.Duration
+		for i := range 6 {
+			waits = append(waits, source.asked[i+1].Sub(source.asked[i]))
+		}
+		want := []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 10 * time.Second, 10 * time.Second}
+		if diff := cmp.Diff(want, waits); diff != "" {
+			t.Errorf("waits after failures (-want +got):\n%s", diff)
+		}
+		for i := 7; i < len(source.asked); i++ {
+			if wait := source.asked[i].Sub(source.asked[i-1]); wait < 9*time.Second || wait > 10*time.Second {
+				t.Errorf("wait %v, want between 9 and 10 s", wait)
+			}
+		}
+		if n := len(source.asked); n < 20 {
+			t.Errorf("%d polls in 3 minutes", n)
+		}
+	})
+}
+
+// TestConcurrent has handlers read while polls swap.
+func TestConcurrent(t *testing.T) {
+	t.Parallel()
+	cache := NewCache(Options{Source: &script{steps: []step{{interfaces: nics(1)}}}})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 200 {
+				_ = cache.Refresh(t.Context())
+				if m, ok := cache.Lookup(MAC{2, 0, 0, 0, 0, 1}); !ok || len(m.Addrs) != 1 {
+					t.Errorf("machine %v %v", m, ok)
+				}
+				cache.Loaded()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func BenchmarkLookup(b *testing.B) {
+	index := make(Index)
+	for i := range 100_000 {
+		mac := MAC{2, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)}
+		index[mac] = Machine{MAC: mac, Addrs: addrs("192.0.2.1")}
+	}
+	cache := &Cache{index: index}
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for i := 0; pb.Next(); i++ {
+			if _, ok := cache.Lookup(MAC{2, 0, 0, byte(i >> 16 & 1), byte(i >> 8), byte(i)}); !ok {
+				b.Fail()
+			}
+		}
+	})
+}
