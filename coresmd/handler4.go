@@ -10,31 +10,17 @@ import (
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
 	"github.com/OpenCHAMI/coresmd/internal/link"
 	"github.com/OpenCHAMI/coresmd/internal/netboot"
+	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/OpenCHAMI/coresmd/internal/smd"
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/sirupsen/logrus"
 )
 
-// A verdict is what becomes of a request.
-type verdict uint8
-
-const (
-	pass  verdict = iota // to the next plugin, untouched
-	drop                 // silence
-	offer                // DHCPOFFER
-	ack                  // DHCPACK
-	nak                  // DHCPNAK
-)
-
-func (v verdict) String() string {
-	return [...]string{"passed on", "no reply", "OFFER", "ACK", "NAK"}[v]
-}
-
 // A handler4 answers DHCPv4 requests.
 type handler4 struct {
 	*service
 	fixed    *fixed4
-	noServer limit // of the complaint that server_id is missing
+	noServer process.Limit // of the complaint that server_id is missing
 }
 
 // An exchange4 is one request on its way through the handler.
@@ -65,13 +51,13 @@ func (h *handler4) Handle(req, resp *dhcpv4.DHCPv4) (reply *dhcpv4.DHCPv4, stop 
 	x := exchange4{req: req, prepared: resp}
 	v := h.decide(&x)
 	switch v {
-	case pass:
+	case exchange.Pass:
 		reply = resp
-	case offer, ack:
+	case exchange.Offer, exchange.Ack:
 		reply, stop = h.reply4(&x), true
-	case nak:
+	case exchange.NakReply:
 		reply, stop = exchange.Nak(req, resp, x.server, x.nakText()), true
-	case drop:
+	case exchange.Drop:
 		stop = true
 	}
 	h.metrics.count(x.ask.State, v, x.why)
@@ -80,18 +66,18 @@ func (h *handler4) Handle(req, resp *dhcpv4.DHCPv4) (reply *dhcpv4.DHCPv4, stop 
 }
 
 // decide takes a request to its verdict.
-func (h *handler4) decide(x *exchange4) verdict {
+func (h *handler4) decide(x *exchange4) exchange.Verdict {
 	x.self = exchange.Addr(x.prepared.ServerIdentifier())
 	x.ask = exchange.Read(x.req, x.self)
 	relay := x.req.RelayAgentInfo()
 	x.relayed = link.Relayed(x.req, relay)
 	x.server = exchange.ServerID(relay, x.self)
 	if x.ask.State == exchange.Probe {
-		return x.because(nak, probe, "")
+		return x.because(exchange.NakReply, probe, "")
 	}
 	mac, reason := exchange.Mac(x.req)
 	if reason != "" {
-		return x.because(drop, badHardware, reason)
+		return x.because(exchange.Drop, badHardware, reason)
 	}
 	x.mac = mac
 	machine, known := h.cache.Lookup(x.mac)
@@ -100,66 +86,66 @@ func (h *handler4) decide(x *exchange4) verdict {
 	}
 	x.machine = machine
 	if !x.self.IsValid() && !h.standIn(x) {
-		return x.because(drop, noServerID, "")
+		return x.because(exchange.Drop, noServerID, "")
 	}
 	return h.known(x)
 }
 
 // stranger is the verdict on a machine that SMD does not know.
-func (h *handler4) stranger(x *exchange4) verdict {
+func (h *handler4) stranger(x *exchange4) exchange.Verdict {
 	switch {
 	case x.ask.State == exchange.Release && !h.process.ReleaseTaken.Load():
-		return x.because(drop, released, "")
+		return x.because(exchange.Drop, released, "")
 	case h.cache.Loaded().IsZero():
-		return x.because(pass, notLoaded, "")
+		return x.because(exchange.Pass, notLoaded, "")
 	}
-	return x.because(pass, unknown, "")
+	return x.because(exchange.Pass, unknown, "")
 }
 
 // known is the verdict on a machine that SMD knows, by the message it sent.
-func (h *handler4) known(x *exchange4) verdict {
+func (h *handler4) known(x *exchange4) exchange.Verdict {
 	switch x.ask.State {
 	case exchange.Release:
 		if h.process.ReleaseTaken.Load() && !slices.Contains(x.machine.Addrs, x.ask.Addr) {
-			return x.because(pass, released, "") // a temporary lease
+			return x.because(exchange.Pass, released, "") // a temporary lease
 		}
-		return x.because(drop, released, "")
+		return x.because(exchange.Drop, released, "")
 	case exchange.Decline:
-		return x.because(drop, conflict, "the machine declined "+x.ask.Addr.String())
+		return x.because(exchange.Drop, conflict, "the machine declined "+x.ask.Addr.String())
 	case exchange.None:
-		return x.because(drop, noState, "")
+		return x.because(exchange.Drop, noState, "")
 	case exchange.Inform:
 		x.network, _ = h.networks.Find(x.req, x.relayed, x.self)
 		h.describe(x)
-		return ack
+		return exchange.Ack
 	case exchange.Selecting:
 		if x.ask.Server != x.self && x.ask.Server != x.server {
-			return x.because(drop, otherServer, x.ask.Server.String())
+			return x.because(exchange.Drop, otherServer, x.ask.Server.String())
 		}
 	}
 	return h.lease(x)
 }
 
 // lease is the verdict on a machine that asks for an address.
-func (h *handler4) lease(x *exchange4) verdict {
+func (h *handler4) lease(x *exchange4) exchange.Verdict {
 	if len(x.machine.Addrs) == 0 {
-		return x.because(pass, noAddress, "")
+		return x.because(exchange.Pass, noAddress, "")
 	}
 	x.network, _ = h.networks.Find(x.req, x.relayed, x.self)
 	first, holds := h.addrs(x)
 	switch {
 	case !first.IsValid():
-		return x.because(drop, otherNetwork, x.from())
+		return x.because(exchange.Drop, otherNetwork, x.from())
 	case x.ask.State == exchange.Discover:
 		x.addr = first
 		h.describe(x)
-		return offer
+		return exchange.Offer
 	case !holds:
-		return x.because(nak, notIts, first.String()+" is")
+		return x.because(exchange.NakReply, notIts, first.String()+" is")
 	}
 	x.addr = x.ask.Addr
 	h.describe(x)
-	return ack
+	return exchange.Ack
 }
 
 // addrs returns the machine's first address in the client's network, and
@@ -225,7 +211,7 @@ func (h *handler4) standIn(x *exchange4) bool {
 		towards = x.machine.Addrs[first]
 	}
 	self, err := link.Source(towards)
-	if h.noServer.allow(time.Now()) {
+	if h.noServer.Allow(time.Now()) {
 		h.log.WithError(err).Errorf("no server identifier: put server_id before coresmd; %v stands in", self)
 	}
 	x.self, x.server = self, exchange.ServerID(x.req.RelayAgentInfo(), self)
@@ -241,7 +227,7 @@ func (x *exchange4) from() string {
 }
 
 // because notes the reason of a verdict.
-func (x *exchange4) because(v verdict, why reason, detail string) verdict {
+func (x *exchange4) because(v exchange.Verdict, why reason, detail string) exchange.Verdict {
 	x.why, x.detail = why, detail
 	return v
 }
@@ -265,21 +251,18 @@ func (h *handler4) recovered(req *dhcpv4.DHCPv4, value any, stack []byte) {
 
 // logExchange writes the line of one exchange. Nothing is formatted that is
 // not printed.
-func (h *handler4) logExchange(x *exchange4, v verdict) {
+func (h *handler4) logExchange(x *exchange4, v exchange.Verdict) {
 	level := logrus.InfoLevel
 	switch {
 	case x.why == conflict:
 		level = logrus.WarnLevel
-	case v == pass, x.why == probe:
+	case v == exchange.Pass, x.why == probe:
 		level = logrus.DebugLevel
 	}
 	if !h.log.Logger.IsLevelEnabled(level) {
 		return
 	}
-	fields := logrus.Fields{
-		"mac": x.req.ClientHWAddr.String(), "xid": x.req.TransactionID.String(),
-		"msg": x.req.MessageType().String(), "state": x.ask.State.String(),
-	}
+	fields := logrus.Fields(x.ask.Fields(x.req))
 	set := func(name, value string) {
 		if value != "" {
 			fields[name] = value
@@ -292,11 +275,6 @@ func (h *handler4) logExchange(x *exchange4, v verdict) {
 	set("reason", x.reason())
 	if x.addr.IsValid() {
 		fields["ip"] = x.addr.String()
-	} else if x.ask.Addr.IsValid() {
-		fields["ip"] = x.ask.Addr.String()
-	}
-	if relay := exchange.Addr(x.req.GatewayIPAddr); relay.IsValid() {
-		fields["giaddr"] = relay.String()
 	}
 	h.log.WithFields(fields).Log(level, v.String())
 }

@@ -5,7 +5,6 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/dhcptest"
 	"github.com/OpenCHAMI/coresmd/internal/process"
@@ -433,15 +432,5 @@ func TestPanic(t *testing.T) {
 	}
 	if want := fmt.Sprintf("%x", req.ToBytes()); e.Data["packet"] != want {
 		t.Errorf("packet %v, want %v", e.Data["packet"], want)
-	}
-}
-
-func TestLimit(t *testing.T) {
-	t.Parallel()
-	var l limit
-	at := time.Unix(1000, 0)
-	got := []bool{l.allow(at), l.allow(at.Add(59 * time.Second)), l.allow(at.Add(60 * time.Second)), l.allow(at.Add(61 * time.Second))}
-	if diff := cmp.Diff([]bool{true, false, true, false}, got); diff != "" {
-		t.Error(diff)
 	}
 }

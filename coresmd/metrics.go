@@ -49,7 +49,7 @@ func (r reason) String() string { return reasonNames[r] }
 // counting costs no lookup.
 type metrics struct {
 	requests []prometheus.Counter // by exchange.State
-	replies  map[verdict]prometheus.Counter
+	replies  map[exchange.Verdict]prometheus.Counter
 	drops    []prometheus.Counter // by reason
 	passed   []prometheus.Counter // by reason
 }
@@ -65,11 +65,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	drops := vec("drops_total", "DHCPv4 requests answered with silence, by reason.", "reason")
 	passed := vec("passed_total", "DHCPv4 requests passed to the next plugin, by reason.", "reason")
 
-	m := &metrics{replies: make(map[verdict]prometheus.Counter)}
+	m := &metrics{replies: make(map[exchange.Verdict]prometheus.Counter)}
 	for _, s := range exchange.States() {
 		m.requests = append(m.requests, requests.WithLabelValues(s.String()))
 	}
-	for _, v := range []verdict{offer, ack, nak} {
+	for _, v := range []exchange.Verdict{exchange.Offer, exchange.Ack, exchange.NakReply} {
 		m.replies[v] = replies.WithLabelValues(v.String())
 	}
 	for r := range reasonNames {
@@ -79,12 +79,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
-func (m *metrics) count(state exchange.State, v verdict, why reason) {
+func (m *metrics) count(state exchange.State, v exchange.Verdict, why reason) {
 	m.requests[state].Inc()
 	switch v {
-	case pass:
+	case exchange.Pass:
 		m.passed[why].Inc()
-	case drop:
+	case exchange.Drop:
 		m.drops[why].Inc()
 	default:
 		m.replies[v].Inc()

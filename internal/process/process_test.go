@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestShare(t *testing.T) {
@@ -37,5 +40,15 @@ func TestStop(t *testing.T) {
 	p.Stop()
 	if !ended {
 		t.Error("Stop did not wait")
+	}
+}
+
+func TestLimit(t *testing.T) {
+	t.Parallel()
+	var l Limit
+	at := time.Unix(1000, 0)
+	got := []bool{l.Allow(at), l.Allow(at.Add(59 * time.Second)), l.Allow(at.Add(60 * time.Second)), l.Allow(at.Add(61 * time.Second))}
+	if diff := cmp.Diff([]bool{true, false, true, false}, got); diff != "" {
+		t.Error(diff)
 	}
 }
