@@ -1,0 +1,166 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+var errClosed = errors.New("the lease table is closed")
+
+// write is a change of the file that waits for its commit.
+type write struct {
+	row
+	remove bool // delete the row instead
+
+	// Of a lease, not of a removal:
+	slot   *slot
+	gen    uint64 // of the slot when the write was queued
+	end    tick
+	refuse error // what to answer if the slot went elsewhere meanwhile
+	done   chan struct{}
+	lease  Lease // valid with err once done is closed
+	err    error
+}
+
+// write queues a lease that ends LeaseTime from now and waits for its commit.
+// refuse is ErrNotOffered or ErrNotLeased; the latter wants a lease.
+func (t *Table) write(ctx context.Context, r row, refuse error) (Lease, error) {
+	if t.taken(r.addr) {
+		return Lease{}, refuse
+	}
+	w, err := t.reserve(r, refuse)
+	if err != nil {
+		return Lease{}, err
+	}
+	select {
+	case <-w.done:
+		return w.lease, w.err
+	case <-ctx.Done():
+		return Lease{}, ctx.Err()
+	}
+}
+
+// reserve keeps the address for the lease that is about to be written, so that
+// neither its offer nor its old lease can run out under the commit.
+func (t *Table) reserve(r row, refuse error) (*write, error) {
+	wall := t.opts.Now()
+	now := wall.Sub(t.start)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.macs[r.mac]
+	if s == nil || s.addr != r.addr || s.until <= now {
+		return nil, refuse
+	}
+	if refuse == ErrNotLeased && s.lease <= now {
+		return nil, refuse
+	}
+	if t.closed {
+		return nil, fmt.Errorf("%w: %w", ErrStore, errClosed)
+	}
+	end := now + t.opts.LeaseTime
+	r.expiry = unixCeil(wall.Add(t.opts.LeaseTime))
+	s.writes++
+	s.reserve = max(s.reserve, end)
+	s.pool.settle(s, now)
+	w := &write{row: r, slot: s, gen: s.gen, end: end, refuse: refuse, done: make(chan struct{})}
+	t.enqueue(w)
+	return w, nil
+}
+
+// remove queues the removal of the slot's row, if there may be one.
+func (t *Table) remove(s *slot) {
+	if !t.closed && (s.lease > 0 || s.writes > 0) {
+		t.enqueue(&write{row: row{mac: s.mac, addr: s.addr}, remove: true})
+	}
+}
+
+func (t *Table) enqueue(w *write) {
+	t.queue = append(t.queue, w)
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run commits what is queued until Close. What comes in during a commit goes
+// into the next one together.
+func (t *Table) run() {
+	defer close(t.stop)
+	for range t.wake {
+		batch := t.takeQueue()
+		for len(batch) > 0 {
+			t.finish(batch, t.commit(batch))
+			batch = t.takeQueue()
+		}
+	}
+}
+
+func (t *Table) takeQueue() []*write {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	batch := t.queue
+	t.queue = nil
+	return batch
+}
+
+// finish enters the outcome of a commit into the table and tells the waiters.
+func (t *Table) finish(batch []*write, err error) {
+	now := t.now()
+	t.mu.Lock()
+	for _, w := range batch {
+		if !w.remove {
+			t.conclude(w, err, now)
+		}
+	}
+	t.mu.Unlock()
+	for _, w := range batch {
+		if !w.remove {
+			close(w.done)
+		}
+	}
+}
+
+// conclude turns the reservation into a lease, or takes it back. A slot that
+// was released, declined or given up meanwhile is no longer concerned: then
+// the queue holds what removes or replaces the row just written.
+func (t *Table) conclude(w *write, err error, now tick) {
+	s := w.slot
+	if s.gen != w.gen {
+		w.err = w.refuse
+		return
+	}
+	s.writes--
+	if s.writes == 0 {
+		s.reserve = 0
+	}
+	switch {
+	case err != nil:
+		w.err = fmt.Errorf("%w: %w", ErrStore, err)
+	case w.end <= now:
+		w.err = w.refuse
+	default:
+		s.lease, s.offer, s.hostname = max(s.lease, w.end), 0, w.hostname
+	}
+	s.pool.settle(s, now)
+	if s.lease > now {
+		w.lease = t.show(s, s.lease)
+	}
+}
+
+// Close waits for the leases that are being written and closes the file. After
+// that nothing is written any more: Confirm and Extend return ErrStore.
+func (t *Table) Close() error {
+	t.mu.Lock()
+	first := !t.closed
+	t.closed = true
+	if first {
+		close(t.wake)
+	}
+	t.mu.Unlock()
+	<-t.stop
+	if !first {
+		return nil
+	}
+	return t.close()
+}
