@@ -38,30 +38,54 @@ type config struct {
 // options declares what a directive may hold.
 func (c *config) options() args.Options {
 	return args.Options{
-		{Name: "svc_base_uri", Value: args.URL(&c.smd, "http", "https", "file"), Required: true,
-			Help: "SMD's base URL. `file:///DIR` reads `EthernetInterfaces.json` and `Components.json` in a folder instead."},
-		{Name: "ipxe_base_uri", Value: args.URL(&c.bootBase, "http", "https"),
-			Help: "Base URL of the boot script service; `/boot/v1/bootscript?mac=MAC` is appended."},
-		{Name: "ipxe_uri", Value: args.URL(&c.bootScript, "http", "https"),
-			Help: "Full URL of the boot scripts; `?mac=MAC` is appended. It goes before `ipxe_base_uri`. One of the two is required."},
-		{Name: "ca_cert", Value: args.String(&c.caCert, "a PEM file"),
-			Help: "Certificates that SMD's certificate is verified against. Without it the system's roots are used."},
-		{Name: "cache_valid", Value: args.Duration(&c.cacheValid), Default: "30s",
-			Help: "Time between two looks at SMD."},
-		{Name: "lease_time", Value: args.LeaseTime(&c.leaseTime), Default: "1h",
-			Help: "Lease time. Clients renew after half of it."},
-		{Name: "single_port", Value: args.Bool(&c.singlePort), Default: "false",
-			Help: "TFTP transfers use the listening port only, for firewalls that know no TFTP."},
-		{Name: "tftp", Value: args.Switch(&c.tftp), Default: "on",
-			Help: "Whether this server serves boot files by TFTP."},
-		{Name: "tftp_dir", Value: args.String(&c.tftpDir, "a folder"), Default: "/tftpboot",
-			Help: "Folder of the boot files. Files that it lacks and that are built in are served all the same."},
-		{Name: "tftp_port", Value: args.Port(&c.tftpPort), Default: "69",
-			Help: "UDP port of the TFTP server."},
-		{Name: "domain", Value: args.Domain(&c.domain),
-			Help: "Domain that is appended to host names."},
-		{Name: "subnet", Value: args.List(&c.subnets, link.Grammar, link.ParseNetwork), Repeat: true,
-			Help: "A network with its routers, name servers and mask. Once one is declared, a machine gets only an address of the network it asks from."},
+		{
+			Name: "svc_base_uri", Value: args.URL(&c.smd, "http", "https", "file"), Required: true,
+			Help: "SMD's base URL. `file:///DIR` reads `EthernetInterfaces.json` and `Components.json` in a folder instead.",
+		},
+		{
+			Name: "ipxe_base_uri", Value: args.URL(&c.bootBase, "http", "https"),
+			Help: "Base URL of the boot script service; `/boot/v1/bootscript?mac=MAC` is appended.",
+		},
+		{
+			Name: "ipxe_uri", Value: args.URL(&c.bootScript, "http", "https"),
+			Help: "Full URL of the boot scripts; `?mac=MAC` is appended. It goes before `ipxe_base_uri`. One of the two is required.",
+		},
+		{
+			Name: "ca_cert", Value: args.String(&c.caCert, "a PEM file"),
+			Help: "Certificates that SMD's certificate is verified against. Without it the system's roots are used.",
+		},
+		{
+			Name: "cache_valid", Value: args.Duration(&c.cacheValid), Default: "30s",
+			Help: "Time between two looks at SMD.",
+		},
+		{
+			Name: "lease_time", Value: args.LeaseTime(&c.leaseTime), Default: "1h",
+			Help: "Lease time. Clients renew after half of it.",
+		},
+		{
+			Name: "single_port", Value: args.Bool(&c.singlePort), Default: "false",
+			Help: "TFTP transfers use the listening port only, for firewalls that know no TFTP.",
+		},
+		{
+			Name: "tftp", Value: args.Switch(&c.tftp), Default: "on",
+			Help: "Whether this server serves boot files by TFTP.",
+		},
+		{
+			Name: "tftp_dir", Value: args.String(&c.tftpDir, "a folder"), Default: "/tftpboot",
+			Help: "Folder of the boot files. Files that it lacks and that are built in are served all the same.",
+		},
+		{
+			Name: "tftp_port", Value: args.Port(&c.tftpPort), Default: "69",
+			Help: "UDP port of the TFTP server.",
+		},
+		{
+			Name: "domain", Value: args.Domain(&c.domain),
+			Help: "Domain that is appended to host names.",
+		},
+		{
+			Name: "subnet", Value: args.List(&c.subnets, link.Grammar, link.ParseNetwork), Repeat: true,
+			Help: "A network with its routers, name servers and mask. Once one is declared, a machine gets only an address of the network it asks from.",
+		},
 	}
 }
 

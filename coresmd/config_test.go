@@ -29,8 +29,10 @@ func settingsOf(c config) settings {
 func TestDirectives(t *testing.T) {
 	t.Parallel()
 	const script = "/boot/v1/bootscript?mac=02:00:00:00:00:01"
-	base := settings{SMD: "https://smd.example.org", Script: "http://bss:27778" + script, TFTPDir: "/tftpboot",
-		CacheValid: 30 * time.Second, LeaseTime: time.Hour, TFTP: true, TFTPPort: 69, EFI: "ipxe-x86_64.efi"}
+	base := settings{
+		SMD: "https://smd.example.org", Script: "http://bss:27778" + script, TFTPDir: "/tftpboot",
+		CacheValid: 30 * time.Second, LeaseTime: time.Hour, TFTP: true, TFTPPort: 69, EFI: "ipxe-x86_64.efi",
+	}
 	with := func(change func(*settings)) settings {
 		s := base
 		change(&s)
@@ -47,13 +49,17 @@ func TestDirectives(t *testing.T) {
 		"six words":         {`https://smd.example.org http://bss:27778 "" 30s 1h true`, with(func(s *settings) { s.SinglePort = true })},
 		"comments":          {`/* SMD */ https://smd.example.org /*BSS*/ http://bss:27778 '' 30s 1h /* single port */ false`, base},
 		"least":             {`svc_base_uri=https://smd.example.org ipxe_base_uri=http://bss:27778/`, base},
-		"all": {`svc_base_uri=https://smd.example.org ipxe_uri=http://bss/s?x=y ca_cert= cache_valid=5s lease_time=90s single_port=true tftp=on tftp_dir=/srv/tftp tftp_port=6969 domain=example.org subnet=192.0.2.0/24,router:192.0.2.254 subnet=198.51.100.0/24`,
+		"all": {
+			`svc_base_uri=https://smd.example.org ipxe_uri=http://bss/s?x=y ca_cert= cache_valid=5s lease_time=90s single_port=true tftp=on tftp_dir=/srv/tftp tftp_port=6969 domain=example.org subnet=192.0.2.0/24,router:192.0.2.254 subnet=198.51.100.0/24`,
 			with(func(s *settings) {
 				s.Script, s.CacheValid, s.LeaseTime, s.SinglePort = "http://bss/s?x=y&mac=02:00:00:00:00:01", 5*time.Second, 90*time.Second, true
 				s.TFTPDir, s.TFTPPort, s.Domain, s.Networks = "/srv/tftp", 6969, "example.org", 2
-			})},
-		"both boot URLs": {`svc_base_uri=https://smd.example.org ipxe_uri=http://bss/s ipxe_base_uri=http://bss:27778 tftp=off`,
-			with(func(s *settings) { s.Script, s.Both, s.TFTP = "http://bss/s?mac=02:00:00:00:00:01", true, false })},
+			}),
+		},
+		"both boot URLs": {
+			`svc_base_uri=https://smd.example.org ipxe_uri=http://bss/s ipxe_base_uri=http://bss:27778 tftp=off`,
+			with(func(s *settings) { s.Script, s.Both, s.TFTP = "http://bss/s?mac=02:00:00:00:00:01", true, false }),
+		},
 	} {
 		got, err := parse(strings.Fields(c.words))
 		if err != nil {
@@ -71,7 +77,8 @@ func TestDirectiveMistakes(t *testing.T) {
 	for name, c := range map[string]struct{ words, want string }{
 		"nothing": {``, `svc_base_uri is missing; wanted a URL that begins with http:// or https:// or file://
 ipxe_base_uri and ipxe_uri are missing; wanted one of them`},
-		"everything": {`svc_base_uri=ftp://smd ipxe_base_uri=bss cache_valid=0s lease_time=-1h tftp_port=x tftp=maybe rule=x subnet=192.0.2.1/24 subnet=192.0.2.0/24,gateway:x`,
+		"everything": {
+			`svc_base_uri=ftp://smd ipxe_base_uri=bss cache_valid=0s lease_time=-1h tftp_port=x tftp=maybe rule=x subnet=192.0.2.1/24 subnet=192.0.2.0/24,gateway:x`,
 			`argument 1 "svc_base_uri=ftp://smd": svc_base_uri: scheme "ftp"; wanted a URL that begins with http:// or https:// or file://
 argument 2 "ipxe_base_uri=bss": ipxe_base_uri: no scheme; wanted a URL that begins with http:// or https://
 argument 3 "cache_valid=0s": cache_valid: too short; wanted a duration of at least 1s such as 30s, 5m or 1h
@@ -80,7 +87,8 @@ argument 5 "tftp_port=x": tftp_port: not a port; wanted a port from 1 to 65535
 argument 6 "tftp=maybe": tftp: not understood; wanted on or off
 argument 7 "rule=x": unknown key "rule"; wanted one of svc_base_uri, ipxe_base_uri, ipxe_uri, ca_cert, cache_valid, lease_time, single_port, tftp, tftp_dir, tftp_port, domain, subnet
 argument 8 "subnet=192.0.2.1/24": subnet: 192.0.2.1/24 has host bits set; the network is 192.0.2.0/24; wanted CIDR[,router:IP|IP][,dns:IP|IP][,mask:MASK][,pool:START-END]
-argument 9 "subnet=192.0.2.0/24,gateway:x": subnet: unknown key "gateway"; wanted CIDR[,router:IP|IP][,dns:IP|IP][,mask:MASK][,pool:START-END]`},
+argument 9 "subnet=192.0.2.0/24,gateway:x": subnet: unknown key "gateway"; wanted CIDR[,router:IP|IP][,dns:IP|IP][,mask:MASK][,pool:START-END]`,
+		},
 		"same network twice": {`svc_base_uri=http://smd ipxe_base_uri=http://bss subnet=192.0.2.0/24 subnet=192.0.2.0/24`, `subnet 192.0.2.0/24 is declared twice`},
 		"four words":         {`http://smd http://bss x 30s`, `4 words; wanted key=value words or the 5 words SVC_BASE_URI IPXE_BASE_URI CA_CERT CACHE_VALID LEASE_TIME or the 6 words SVC_BASE_URI IPXE_BASE_URI CA_CERT CACHE_VALID LEASE_TIME SINGLE_PORT`},
 		"empty boot URL":     {`http://smd "" "" 30s 1h`, `ipxe_base_uri and ipxe_uri are missing; wanted one of them`},

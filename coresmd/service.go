@@ -128,7 +128,7 @@ func (s *service) listenTFTP(addr string) (*bootfile.Server, error) {
 func (s *service) transferred(t bootfile.Transfer) {
 	level := logrus.InfoLevel
 	switch {
-	case t.Outcome == bootfile.Malformed, t.Outcome == bootfile.Busy, strings.HasSuffix(t.Name, "autoexec.ipxe"):
+	case t.Outcome == bootfile.Malformed, t.Outcome == bootfile.Busy, t.Outcome == bootfile.Gone && t.Sent == 0, strings.HasSuffix(t.Name, "autoexec.ipxe"):
 		level = logrus.DebugLevel
 	case t.Outcome == bootfile.Refused, t.Outcome == bootfile.Failed:
 		level = logrus.WarnLevel

@@ -76,23 +76,21 @@ func parseDuration(text string) (time.Duration, error) {
 }
 
 // Bool takes true or false.
-func Bool(to *bool) Value { return word(to, map[string]bool{"true": true, "false": false}) }
+func Bool(to *bool) Value { return OneOf(to, "true", "false") }
 
 // Switch takes on or off.
-func Switch(to *bool) Value { return word(to, map[string]bool{"on": true, "off": false}) }
+func Switch(to *bool) Value { return OneOf(to, "on", "off") }
 
-func word(to *bool, words map[string]bool) Value {
-	var wanted []string
-	for w := range words {
-		wanted = append(wanted, w)
-	}
-	slices.SortFunc(wanted, func(a, b string) int { return strings.Compare(b, a) })
-	return Of(to, strings.Join(wanted, " or "), func(text string) (bool, error) {
-		v, ok := words[strings.ToLower(text)]
-		if !ok {
-			return false, errors.New("not understood")
+// OneOf takes one of two words: yes makes it true.
+func OneOf(to *bool, yes, no string) Value {
+	return Of(to, yes+" or "+no, func(text string) (bool, error) {
+		switch strings.ToLower(text) {
+		case yes:
+			return true, nil
+		case no:
+			return false, nil
 		}
-		return v, nil
+		return false, errors.New("not understood")
 	})
 }
 

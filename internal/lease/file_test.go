@@ -210,14 +210,18 @@ func TestTakeOver(t *testing.T) {
 			rows:     []string{"texttextintegertext 02:00:00:00:00:01 192.0.2.15 " + at(50) + " "},
 		},
 		"garbage": {
-			before: []string{"create table leases4 (mac, ip, expiry, hostname)",
+			before: []string{
+				"create table leases4 (mac, ip, expiry, hostname)",
 				insert("'zz'", "'192.0.2.15'", at(50), "''"), insert("'02:00:00:00:00:00:00:01'", "'192.0.2.16'", at(50), "''"), insert("20000000001", "'192.0.2.16'", at(50), "''"),
 				insert("'02:00:00:00:00:02'", "'192.0.2.300'", at(50), "''"), insert("'02:00:00:00:00:03'", "'192.0.2.13'", "'soon'", "''"), insert("'02:00:00:00:00:04'", "'192.0.2.14'", "null", "''"),
 				insert("'02:00:00:00:00:05'", "'192.0.2.15'", "-1", "''"), insert("null", "null", "null", "null"), insert("x'0200'", "x'ff'", "1.5", "x'00ff'"),
-				insert("'02:00:00:00:00:01'", "'192.0.2.10'", at(50), "null")},
+				insert("'02:00:00:00:00:01'", "'192.0.2.10'", at(50), "null"),
+			},
 			held: map[MAC]string{mac(1): "192.0.2.10", mac(2): "", mac(3): "", mac(4): "", mac(5): ""},
-			problems: []string{`mac "zz"`, `mac "02:00:00:00:00:00:00:01"`, `mac "20000000001"`, `ip "192.0.2.300"`, `expiry "soon"`, `expiry ""`,
-				`expiry "-1"`, `mac ""`, `mac "\x02\x00"`},
+			problems: []string{
+				`mac "zz"`, `mac "02:00:00:00:00:00:00:01"`, `mac "20000000001"`, `ip "192.0.2.300"`, `expiry "soon"`, `expiry ""`,
+				`expiry "-1"`, `mac ""`, `mac "\x02\x00"`,
+			},
 			rows: []string{"texttextintegertext 02:00:00:00:00:01 192.0.2.10 " + at(50) + " "},
 		},
 		"outside today's pools": {

@@ -141,16 +141,21 @@ func (t *Table) show(s *slot, end tick) Lease {
 }
 
 // Acquire answers a DISCOVER (RFC 2131 section 4.3.1): the client's address in
-// this pool if it has one, also one whose lease has ended as long as nobody
-// else got it, else a free one. The address is held for OfferTime. A client
-// with an address in another pool has moved: that address is freed. The error
-// is ErrExhausted, or names a pool that does not exist.
-func (t *Table) Acquire(mac MAC, pool int) (Lease, error) {
-	if pool < 0 || pool >= len(t.pools) {
-		return Lease{}, fmt.Errorf("pool %d: there are %d", pool, len(t.pools))
+// one of these pools, which are those of one network, if it has one, also one
+// whose lease has ended as long as nobody else got it, else a free one of the
+// first pool that has any. The address is held for OfferTime. A client with an
+// address in another pool has moved: that address is freed. The error is
+// ErrExhausted, or names a pool that does not exist.
+func (t *Table) Acquire(mac MAC, pools ...int) (Lease, error) {
+	chosen := make([]*pool, len(pools))
+	for i, n := range pools {
+		if n < 0 || n >= len(t.pools) {
+			return Lease{}, fmt.Errorf("pool %d: there are %d", n, len(t.pools))
+		}
+		chosen[i] = t.pools[n]
 	}
 	for {
-		l, ok := t.offer(mac, t.pools[pool])
+		l, ok := t.offer(mac, chosen)
 		if !ok {
 			return Lease{}, ErrExhausted
 		}
@@ -161,14 +166,16 @@ func (t *Table) Acquire(mac MAC, pool int) (Lease, error) {
 	}
 }
 
-func (t *Table) offer(mac MAC, p *pool) (Lease, bool) {
+func (t *Table) offer(mac MAC, pools []*pool) (Lease, bool) {
 	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p.expire(now)
+	for _, p := range pools {
+		p.expire(now)
+	}
 	s := t.macs[mac]
-	if s == nil || s.pool != p {
-		s = t.assign(mac, p, now)
+	if s == nil || !slices.Contains(pools, s.pool) {
+		s = t.assign(mac, pools, now)
 	}
 	if s == nil {
 		return Lease{}, false
@@ -177,13 +184,17 @@ func (t *Table) offer(mac MAC, p *pool) (Lease, bool) {
 		s.lease = 0
 	}
 	s.offer = now + t.opts.OfferTime
-	p.settle(s, now)
+	s.pool.settle(s, now)
 	return t.show(s, s.until), true
 }
 
-// assign makes a free address of the pool the client's; nil if there is none.
-func (t *Table) assign(mac MAC, p *pool, now tick) *slot {
-	s := p.candidate()
+// assign makes a free address of the first pool that has one the client's; nil
+// if there is none.
+func (t *Table) assign(mac MAC, pools []*pool, now tick) *slot {
+	var s *slot
+	for i := 0; s == nil && i < len(pools); i++ {
+		s = pools[i].candidate()
+	}
 	if s == nil {
 		return nil
 	}

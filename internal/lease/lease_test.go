@@ -396,3 +396,29 @@ func TestManyEndAtOnce(t *testing.T) {
 	c.move(time.Minute)
 	checkFree(t, tab, 0)
 }
+
+// TestPoolsOfOneNetwork has a network with two pools: the second one serves
+// when the first is used up, and a client keeps what it was offered there.
+func TestPoolsOfOneNetwork(t *testing.T) {
+	t.Parallel()
+	clock := newClock()
+	opts := options(clock)
+	opts.Pools = []Range{span("192.0.2.1", "192.0.2.1"), span("192.0.2.9", "192.0.2.9")}
+	tab := inMemory(t, opts, nil)
+	acquire := func(n int) string {
+		l, err := tab.Acquire(mac(n), 0, 1)
+		if err != nil {
+			return err.Error()
+		}
+		return l.Addr.String()
+	}
+	got := []string{acquire(1), acquire(2), acquire(2), acquire(1), acquire(3)}
+	want := []string{"192.0.2.1", "192.0.2.9", "192.0.2.9", "192.0.2.1", ErrExhausted.Error()}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	tab.Release(mac(1), ip("192.0.2.1"))
+	if got := acquire(2); got != "192.0.2.9" {
+		t.Errorf("%s: a client moved within its network", got)
+	}
+}

@@ -53,8 +53,15 @@ func TestRefresh(t *testing.T) {
 	spaced := strings.ReplaceAll(nics(1, 2), ",{", " , {")
 	broken := strings.Replace(nics(1, 2, 3), "192.0.2.3", "999", 1)
 	source := &script{steps: []step{
-		{err: errDown}, {interfaces: nics(1, 2)}, {interfaces: nics(1, 2)}, {interfaces: spaced}, {err: errDown}, {interfaces: "null"},
-		{interfaces: broken}, {interfaces: broken + " "}, {interfaces: nics(2)},
+		{err: errDown},
+		{interfaces: nics(1, 2)},
+		{interfaces: nics(1, 2)},
+		{interfaces: spaced},
+		{err: errDown},
+		{interfaces: "null"},
+		{interfaces: broken},
+		{interfaces: broken + " "},
+		{interfaces: nics(2)},
 	}}
 	type seen struct {
 		Err              string

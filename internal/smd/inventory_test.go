@@ -51,7 +51,8 @@ func TestIndex(t *testing.T) {
 		"of no machine": {head + `[{"IPAddress":"0.0.0.0"},{"IPAddress":"224.0.0.1"},{"IPAddress":"127.0.0.1"},{"IPAddress":"255.255.255.255"},{"IPAddress":"fe80::1%eth0"}]}]`, machine(), []string{
 			`address set aside: "0.0.0.0" is not an address of a machine`, `address set aside: "224.0.0.1" is not an address of a machine`,
 			`address set aside: "127.0.0.1" is not an address of a machine`, `address set aside: "255.255.255.255" is not an address of a machine`,
-			`address set aside: "fe80::1%eth0" is not an IP address`, "no usable address"}},
+			`address set aside: "fe80::1%eth0" is not an IP address`, "no usable address",
+		}},
 		"upper case, dashes": {strings.Replace(head, "02:00:00:ab:cd:01", "02-00-00-AB-CD-01", 1) + `[{"IPAddress":"192.0.2.11"}]}]`, machine("192.0.2.11"), nil},
 		"no separators":      {strings.Replace(head, "02:00:00:ab:cd:01", "020000abcd01", 1) + `[{"IPAddress":"192.0.2.11"}]}]`, machine("192.0.2.11"), nil},
 		"no MAC":             {strings.Replace(head, "02:00:00:ab:cd:01", "", 1) + `[]}]`, Index{}, []string{`interface "020000abcd01" set aside: "" is not a MAC address`}},
@@ -111,10 +112,12 @@ func TestComponents(t *testing.T) {
 // reported with both.
 func TestSharedAddress(t *testing.T) {
 	t.Parallel()
-	index, faults, err := decode(Answer{[]byte(`[
+	index, faults, err := decode(Answer{
+		[]byte(`[
 	 {"MACAddress":"02:00:00:00:00:01","ComponentID":"x3000c0s0b0n0","IPAddresses":[{"IPAddress":"192.0.2.11"}]},
 	 {"MACAddress":"02:00:00:00:00:02","ComponentID":"x3000c0s0b0","IPAddresses":[{"IPAddress":"192.0.2.11"}]}]`),
-		[]byte(`{"Components":[{"ID":"x3000c0s0b0n0"},{"ID":"x3000c0s0b0"}]}`)})
+		[]byte(`{"Components":[{"ID":"x3000c0s0b0n0"},{"ID":"x3000c0s0b0"}]}`),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

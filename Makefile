@@ -1,0 +1,153 @@
+# `make` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+GO ?= go
+FUZZTIME ?= 30s
+
+# Packages whose tests need neither root nor a network.
+UNIT := ./coresmd/... ./bootloop/... ./internal/... ./resources/...
+
+# One static binary. range and bootloop keep leases in SQLite: that needs cgo.
+TAGS := netgo,osusergo,sqlite_omit_load_extension
+STATIC := -linkmode external -extldflags "-static" -s -w
+SOURCES := go.mod go.sum $(shell find . \( -name .git -o -name bin -o -name build -o -name dist -o -name test -o -name testdata -o -name tools \) -prune \
+	-o -type f ! -name '*_test.go' \( -name '*.go' -o -path './resources/*' -o -path './internal/version/stamp/*' \) -print)
+
+# What the tests call that a fresh Debian may lack. gcc stands for build-essential: any gcc will do.
+DEPS := postgresql udhcpc isc-dhcp-client dhcpcd-base isc-dhcp-relay tftp-hpa iproute2 iputils-ping procps openssl \
+	git ca-certificates file
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: bin/coredhcp ## bin/coredhcp: CoreDHCP with its core plugins, coresmd and bootloop; static
+
+build/coredhcp/main.go: resources/coredhcp.go.template resources/plugins.txt go.mod
+	@mkdir -p $(@D)
+	@rm -f $@
+	@$(GO) tool coredhcp-generator -t resources/coredhcp.go.template -f resources/plugins.txt -o $@ >build/generator.log 2>&1 || \
+		{ cat build/generator.log >&2; exit 1; }
+	@gofmt -w $@
+
+# Changes when the version does, so that a commit relinks and nothing else does.
+build/version: FORCE
+	@mkdir -p $(@D)
+	@./gen_version.bash --print | grep -v ^buildTime= >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+bin/coredhcp: build/coredhcp/main.go build/version $(SOURCES)
+	@echo "building $@"
+	@CGO_ENABLED=1 $(GO) build -buildvcs=false -trimpath -tags $(TAGS) \
+		-ldflags '$(STATIC) '"$$(./gen_version.bash --ldflags)" -o $@ ./build/coredhcp
+	@touch $@
+
+.PHONY: test
+test: check-root install-deps build vet unit e2e ## everything: installs what it needs, needs root
+
+.PHONY: vet
+vet: build/coredhcp/main.go ## go vet
+	$(GO) vet ./...
+
+.PHONY: unit
+unit: ## unit tests and fuzz seeds; no root
+	$(GO) test -race -shuffle=on $(UNIT)
+
+.PHONY: e2e
+e2e: check-root build ## real clients, real SMD, in network namespaces; root
+	$(GO) test -count=1 -timeout 15m ./test/...
+
+.PHONY: check-root
+check-root:
+	@[ "$$(id -u)" = 0 ] || { echo "the end-to-end tests make network namespaces and open port 67: run them as root." \
+		"Without root there is: make unit" >&2; exit 1; }
+
+.PHONY: demo
+demo: build ## a known machine boots, in two namespaces; root
+	@$(GO) run ./test/demo
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@for package in $$($(GO) list $(UNIT)); do \
+		listed=$$($(GO) test -list '^Fuzz' "$$package"); \
+		for target in $$(grep '^Fuzz' <<<"$$listed" || true); do \
+			echo "== $$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## benchmarks with allocations
+	@$(GO) test -run '^$$' -bench . -benchmem $(UNIT)
+
+.PHONY: lint
+lint: bin/tools/golangci-lint build/coredhcp/main.go ## golangci-lint: style and import rules
+	@$< run
+
+.PHONY: fmt
+fmt: bin/tools/golangci-lint ## gofumpt
+	@$< fmt
+
+bin/tools/golangci-lint: tools/go.mod tools/go.sum
+	@echo "building $@"
+	@$(GO) build -C tools -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@
+
+bin/tools/goreleaser: tools/goreleaser/go.mod tools/goreleaser/go.sum
+	@echo "building $@"
+	@$(GO) build -C tools/goreleaser -o ../../$@ github.com/goreleaser/goreleaser/v2
+	@touch $@
+
+.PHONY: snapshot
+snapshot: bin/tools/goreleaser ## dist/: binaries for linux amd64 and arm64, not published
+	@GIT_STATE=$$(./gen_version.bash --print | sed -n s/^gitState=//p) \
+		BUILD_HOST=$$(uname -n) BUILD_USER=$$(id -un) GO_VERSION=$$($(GO) env GOVERSION) \
+		$< release --snapshot --skip publish --clean
+
+.PHONY: image
+image: ## container image coresmd:latest
+	docker build . --tag coresmd:latest
+
+.PHONY: clean
+clean: ## remove what was built
+	@rm -rf bin build dist internal/version/stamp/build
+
+# Sets the variable missing to the packages of DEPS that are not installed.
+define find-missing
+missing=(); for p in $(DEPS); do \
+	dpkg-query -W -f='$${Status}' "$$p" 2>/dev/null | grep -q '^install ok installed' || missing+=("$$p"); done; \
+command -v gcc >/dev/null || missing+=(build-essential)
+endef
+
+.PHONY: check-deps
+check-deps: ## name the Debian packages that the tests lack
+	@$(find-missing); [ $${#missing[@]} = 0 ] || { echo "missing: $${missing[*]}" >&2; exit 1; }
+
+# While packages are installed, no service starts and no PostgreSQL cluster is made: the tests run their own.
+.PHONY: install-deps
+install-deps: ## install them (as root)
+	@command -v dpkg-query >/dev/null || { echo "not Debian: the tests need $(DEPS) and gcc" >&2; exit 0; }; \
+	$(find-missing); \
+	[ $${#missing[@]} != 0 ] || exit 0; \
+	if [ "$$(id -u)" != 0 ]; then \
+		echo "the tests need more packages; as root: apt-get install --no-install-recommends $${missing[*]}" >&2; exit 1; \
+	fi; \
+	echo "installing $${missing[*]}"; \
+	policy=/usr/sbin/policy-rc.d; cluster=/etc/postgresql-common/createcluster.d/coresmd-tests.conf; ours=(); \
+	trap 'rm -f "$${ours[@]}"' EXIT; \
+	if [ ! -e $$policy ]; then \
+		ours+=($$policy); printf '#!/bin/sh\nexit 101\n' >$$policy; chmod 755 $$policy; \
+	fi; \
+	mkdir -p "$${cluster%/*}"; ours+=($$cluster); echo 'create_main_cluster = false' >$$cluster; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	apt-get -qq update; \
+	apt-get -qq -o Dpkg::Use-Pty=0 install --no-install-recommends "$${missing[@]}" >/dev/null
+
+.PHONY: FORCE
+FORCE:

@@ -1,0 +1,64 @@
+package bootloop
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/OpenCHAMI/coresmd/internal/exchange"
+	"github.com/OpenCHAMI/coresmd/internal/lease"
+	"github.com/OpenCHAMI/coresmd/internal/netboot"
+	"github.com/OpenCHAMI/coresmd/internal/process"
+	"github.com/OpenCHAMI/coresmd/internal/version"
+	"github.com/sirupsen/logrus"
+)
+
+// start opens the lease file and returns the handler. All that can be wrong
+// with the surroundings is an error here.
+func start(c config, p *process.Process, log *logrus.Entry) (*handler4, error) {
+	m, err := process.Share(p, "bootloop metrics", "", func() (*metrics, error) {
+		log.Infof("bootloop %v", version.Read())
+		return newMetrics(p.Registry), nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("bootloop: %w", err)
+	}
+	h := &handler4{
+		config: c, process: p, log: log, metrics: m,
+		networks: newNetworks4(c),
+		times:    exchange.NewTimes(c.leaseTime).Modifiers(),
+		boot:     netboot.NewReplies4(netboot.DefaultLoaders()),
+		loaders:  netboot.DefaultLoaders(),
+		infra:    newInfrastructure(log, c),
+	}
+	h.leases, err = h.openLeases()
+	if err != nil {
+		return nil, fmt.Errorf("bootloop: %w", err)
+	}
+	p.ReleaseTaken.Store(true)
+	return h, nil
+}
+
+// openLeases opens the lease file and tells what was wrong with it.
+func (h *handler4) openLeases() (*lease.Table, error) {
+	table, problems, err := lease.Open(h.leaseFile, lease.Options{
+		Pools: h.pools, LeaseTime: h.leaseTime, OfferTime: h.offerTime, DeclineTime: h.declineTime,
+		Taken: h.infra.taken,
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, problem := range problems {
+		level := logrus.WarnLevel
+		if problem.Serious {
+			level = logrus.ErrorLevel
+		}
+		h.log.Log(level, problem.Text)
+	}
+	h.process.Go(func(ctx context.Context) {
+		<-ctx.Done()
+		if err := table.Close(); err != nil {
+			h.log.Errorf("closing lease_file: %v", err)
+		}
+	})
+	return table, nil
+}
