@@ -74,7 +74,7 @@ func (h *handler4) prefix(x *exchange4, network int) netip.Prefix {
 	if n.Prefix.IsValid() {
 		return n.Prefix
 	}
-	ones, bits := net.IPMask(x.prepared.SubnetMask()).Size()
+	ones, bits := x.prepared.SubnetMask().Size()
 	if bits != 32 {
 		return netip.Prefix{}
 	}

@@ -58,7 +58,7 @@ func newOwnLine(ctx context.Context, e endpoint) (*ownLine, error) {
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	return &ownLine{ctx: ctx, conn: conn, client: e.client, stop: stop, buffer: make([]byte, maxReply)}, nil
 }
 
@@ -102,5 +102,5 @@ func (l *ownLine) ended(err error) error {
 
 func (l *ownLine) close() {
 	l.stop()
-	l.conn.Close()
+	_ = l.conn.Close()
 }

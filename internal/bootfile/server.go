@@ -78,13 +78,13 @@ func (s *Server) Run(ctx context.Context) error {
 	transfers, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
 		cancel(errStopped)
-		s.Close()
+		_ = s.Close()
 	})
 	defer stop()
 	err := s.receive(transfers)
 	cancel(errStopped)
 	s.transfers.Wait()
-	s.Close()
+	_ = s.Close()
 	if ctx.Err() != nil {
 		return nil
 	}

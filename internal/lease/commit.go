@@ -52,7 +52,7 @@ func (t *Table) reserve(r row, refuse error) (*write, error) {
 	if s == nil || s.addr != r.addr || s.until <= now {
 		return nil, refuse
 	}
-	if refuse == ErrNotLeased && s.lease <= now {
+	if errors.Is(refuse, ErrNotLeased) && s.lease <= now {
 		return nil, refuse
 	}
 	if t.closed {

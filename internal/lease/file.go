@@ -54,18 +54,18 @@ func checkReadable(path string) error {
 // drops SQLite's locks on it. Where locks or the file cannot be had (a
 // read-only file system) there is none.
 func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
+	f, _ := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o644)
+	if f == nil {
 		return nil, nil
 	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if err == nil {
+	switch err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
+	case err == nil:
 		return f, nil
-	}
-	f.Close()
-	if errors.Is(err, syscall.EWOULDBLOCK) {
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		f.Close()
 		return nil, fmt.Errorf("lease file %q: %w: it holds the lock on %q", path, ErrInUse, f.Name())
 	}
+	f.Close()
 	return nil, nil
 }
 
@@ -75,14 +75,14 @@ func unlockFile(f *os.File) {
 	if f == nil {
 		return
 	}
-	syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+	_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
 	f.Close()
 }
 
 // setAside renames the file, after its journals, which would otherwise be
 // played into the new one.
 func (s *store) setAside(cause error, now time.Time) ([]Problem, error) {
-	s.shut()
+	_ = s.shut()
 	aside := unusedName(s.path + ".corrupt-" + now.UTC().Format("20060102T150405Z"))
 	for _, suffix := range []string{"-wal", "-journal", ""} {
 		err := os.Rename(s.path+suffix, aside+suffix)

@@ -45,7 +45,7 @@ func Open(path string, opts Options) (*Table, []Problem, error) {
 	l.load(found.rows)
 	err = st.takeOver(l.keep, l.dirty, max(t.opts.LeaseTime, l.longest), t.rows)
 	if errors.Is(err, ErrInUse) {
-		st.close()
+		_ = st.close()
 		return nil, nil, err
 	}
 	if err != nil {
@@ -55,8 +55,8 @@ func Open(path string, opts Options) (*Table, []Problem, error) {
 	return t, l.problems, nil
 }
 
-func (t *Table) serve(commit func([]*write) error, close func() error) {
-	t.commit, t.close = commit, close
+func (t *Table) serve(commit func([]*write) error, end func() error) {
+	t.commit, t.close = commit, end
 	go t.run()
 }
 

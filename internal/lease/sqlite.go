@@ -71,7 +71,7 @@ func openStore(path string, now time.Time) (*store, contents, []Problem, error) 
 		found, err = s.read()
 	}
 	if err != nil {
-		s.close()
+		_ = s.close()
 		return nil, contents{}, nil, s.explain(err)
 	}
 	return s, found, problems, nil
@@ -207,7 +207,7 @@ func (s *store) prepare() error {
 		s.file, err = os.Stat(s.path)
 	}
 	if err != nil {
-		s.shut()
+		_ = s.shut()
 		return err
 	}
 	s.rewrite, s.ready = nil, true
@@ -256,7 +256,7 @@ func rebuild(tx *sql.Tx, rows []row) error {
 // commit makes all writes durable, in their order, or none of them.
 func (s *store) commit(batch []*write) error {
 	if s.ready && s.moved() {
-		s.shut()
+		_ = s.shut()
 		s.rewrite = s.snapshot()
 	}
 	if !s.ready {
@@ -266,7 +266,7 @@ func (s *store) commit(batch []*write) error {
 	}
 	err := s.transact(batch)
 	if err != nil {
-		s.shut()
+		_ = s.shut()
 	}
 	return err
 }
@@ -300,7 +300,7 @@ func (s *store) close() error {
 	var err error
 	if s.db != nil {
 		if s.ready {
-			s.db.Exec("pragma journal_mode = delete") // a reader may prevent it: then the log stays, as good
+			_, _ = s.db.Exec("pragma journal_mode = delete") // a reader may prevent it: then the log stays, as good
 		}
 		err = s.shut()
 	}

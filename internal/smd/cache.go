@@ -126,11 +126,11 @@ func (c *Cache) swap(index Index, began time.Time) bool {
 func decode(a Answer) (Index, []Fault, error) {
 	interfaces, bad, err := decodeInterfaces(a.Interfaces)
 	if err != nil {
-		return nil, nil, fmt.Errorf("EthernetInterfaces: %w", err)
+		return nil, nil, fmt.Errorf("collection EthernetInterfaces: %w", err)
 	}
 	components, badComponents, err := decodeComponents(a.Components)
 	if err != nil {
-		return nil, nil, fmt.Errorf("Components: %w", err)
+		return nil, nil, fmt.Errorf("collection Components: %w", err)
 	}
 	index, faults := newIndex(interfaces, components)
 	return index, slices.Concat(bad, badComponents, faults), nil

@@ -90,7 +90,7 @@ func TestRefresh(t *testing.T) {
 		{"", false, 2, nid, 0, true},     // the same octets
 		{"", false, 2, nid, 0, true},     // other octets, the same machines
 		{"down", false, 2, nid, 0, true}, // what was there stays
-		{`EthernetInterfaces: null where a list belongs: "null"`, false, 2, nid, 0, true},
+		{`collection EthernetInterfaces: null where a list belongs: "null"`, false, 2, nid, 0, true},
 		{"", true, 3, nid + 2, 2, true},
 		{"", false, 3, nid + 2, 0, true}, // a fault is new only once
 		{"", true, 1, nid, 0, false},

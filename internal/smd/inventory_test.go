@@ -140,18 +140,18 @@ func TestNotACollection(t *testing.T) {
 	t.Parallel()
 	good := `[{"MACAddress":"02:00:00:00:00:01","ComponentID":"x3000c0s0b0n0"}]`
 	for name, c := range map[string]struct{ interfaces, components, want string }{
-		"null interfaces":     {`null`, components, `EthernetInterfaces: null where a list belongs: "null"`},
-		"object interfaces":   {`{"title":"x"}`, components, `EthernetInterfaces: an object where a list belongs: "{\"title\":\"x\"}"`},
-		"HTML":                {`<html>`, components, `EthernetInterfaces: HTML where a list belongs: "<html>"`},
-		"truncated":           {`[{"MACAddress":"02:`, components, `EthernetInterfaces: broken JSON: unexpected end of JSON input`},
-		"garbage behind":      {good + `]`, components, `EthernetInterfaces: broken JSON: invalid character ']' after top-level value`},
-		"null components":     {good, `null`, `Components: null where an object with the list Components belongs`},
-		"list of components":  {good, `[]`, `Components: a list where an object with the list Components belongs`},
-		"no Components":       {good, `{"title":"Internal Server Error","status":500}`, `Components: an object without the list Components: "{\"title\":\"Internal Server Error\",\"status\":500}"`},
-		"Components null":     {good, `{"Components":null}`, `Components: null where a list belongs: "null"`},
-		"Components object":   {good, `{"Components":{}}`, `Components: an object where a list belongs: "{}"`},
-		"truncated component": {good, `{"Components":[{"ID":"x`, `Components: broken JSON: unexpected end of JSON input`},
-		"nothing":             {good, ``, `Components: nothing where an object with the list Components belongs`},
+		"null interfaces":     {`null`, components, `collection EthernetInterfaces: null where a list belongs: "null"`},
+		"object interfaces":   {`{"title":"x"}`, components, `collection EthernetInterfaces: an object where a list belongs: "{\"title\":\"x\"}"`},
+		"HTML":                {`<html>`, components, `collection EthernetInterfaces: HTML where a list belongs: "<html>"`},
+		"truncated":           {`[{"MACAddress":"02:`, components, `collection EthernetInterfaces: broken JSON: unexpected end of JSON input`},
+		"garbage behind":      {good + `]`, components, `collection EthernetInterfaces: broken JSON: invalid character ']' after top-level value`},
+		"null components":     {good, `null`, `collection Components: null where an object with the list Components belongs`},
+		"list of components":  {good, `[]`, `collection Components: a list where an object with the list Components belongs`},
+		"no Components":       {good, `{"title":"Internal Server Error","status":500}`, `collection Components: an object without the list Components: "{\"title\":\"Internal Server Error\",\"status\":500}"`},
+		"Components null":     {good, `{"Components":null}`, `collection Components: null where a list belongs: "null"`},
+		"Components object":   {good, `{"Components":{}}`, `collection Components: an object where a list belongs: "{}"`},
+		"truncated component": {good, `{"Components":[{"ID":"x`, `collection Components: broken JSON: unexpected end of JSON input`},
+		"nothing":             {good, ``, `collection Components: nothing where an object with the list Components belongs`},
 	} {
 		index, _, err := decode(Answer{[]byte(c.interfaces), []byte(c.components)})
 		if err == nil {
