@@ -3,6 +3,7 @@ package netboot
 import (
 	"bytes"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -35,7 +36,8 @@ func NewReplies4(loaders Loaders) *Replies4 {
 }
 
 // Append appends what a client is told: the file by that name from the server
-// self. A client that does not boot, and a file of no name, are told none.
+// self, or the URL that file is. A client that does not boot, and a file of no
+// name, are told none.
 func (r *Replies4) Append(mods []dhcpv4.Modifier, req *dhcpv4.DHCPv4, c Client, self netip.Addr, file string) []dhcpv4.Modifier {
 	if c.Kind == NotBooting {
 		return mods
@@ -56,8 +58,10 @@ func (r *Replies4) Append(mods []dhcpv4.Modifier, req *dhcpv4.DHCPv4, c Client, 
 		return mods
 	case c.Kind == PXE:
 		return append(mods, r.loaders[file])
+	case strings.Contains(file, "://"):
+		return append(mods, set(dhcpv4.OptionBootfileName, []byte(file)))
 	}
-	return append(mods, set(dhcpv4.OptionBootfileName, []byte(file)))
+	return append(mods, both(file))
 }
 
 // ownOptions returns the options of the server's own address, which hardly
@@ -79,7 +83,7 @@ func (r *Replies4) ownOptions(self netip.Addr) *own4 {
 	return own
 }
 
-// both names a loader in the two places that firmware looks at.
+// both names a file in the two places that firmware looks at.
 func both(name string) dhcpv4.Modifier {
 	option := set(dhcpv4.OptionBootfileName, []byte(name))
 	return func(d *dhcpv4.DHCPv4) {
