@@ -58,6 +58,7 @@ vet: build/coredhcp/main.go ## go vet
 .PHONY: unit
 unit: ## unit tests and fuzz seeds; no root
 	$(GO) test -race -shuffle=on $(UNIT)
+	CGO_ENABLED=0 $(GO) test -run NoCgo ./bootloop ./internal/lease
 
 .PHONY: e2e
 e2e: check-root build ## real clients, real SMD, in network namespaces; root
@@ -65,11 +66,13 @@ e2e: check-root build ## real clients, real SMD, in network namespaces; root
 
 .PHONY: check-root
 check-root:
-	@[ "$$(id -u)" = 0 ] || { echo "the end-to-end tests make network namespaces and open port 67: run them as root." \
+	@[ "$$(id -u)" = 0 ] || { echo "this makes network namespaces and opens port 67: run it as root." \
 		"Without root there is: make unit" >&2; exit 1; }
 
 .PHONY: demo
-demo: build ## a known machine boots, in two namespaces; root
+demo: check-root ## a known machine boots and an unknown one waits, in two namespaces; root
+	@$(MAKE) install-deps DEPS=iproute2
+	@$(MAKE) build
 	@$(GO) run ./test/demo
 
 .PHONY: fuzz

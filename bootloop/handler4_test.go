@@ -106,7 +106,7 @@ func (b bench) say(mac string, kind dhcpv4.MessageType, with ...dhcpv4.Modifier)
 func (b bench) line() string {
 	e := b.log.LastEntry()
 	text := fmt.Sprintf("%v %s", e.Level, e.Message)
-	for _, name := range []string{"mac", "msg", "state", "ip", "giaddr", "bootfile", "reason"} {
+	for _, name := range []string{"mac", "message", "state", "ip", "giaddr", "bootfile", "reason"} {
 		if v, ok := e.Data[name]; ok {
 			text += fmt.Sprintf(" %s=%q", name, v)
 		}
@@ -175,58 +175,58 @@ func TestReplies(t *testing.T) {
 		with  []dhcpv4.Modifier
 		line  string
 	}{
-		"offer": {network, false, one, discover, nil, `info OFFER mac="02:00:00:00:00:01" msg="DISCOVER" state="discover" ip="192.0.2.200"`},
+		"offer": {network, false, one, discover, nil, `info OFFER mac="02:00:00:00:00:01" message="DISCOVER" state="discover" ip="192.0.2.200"`},
 		"ack": {
 			network, true, one, request, with(server(self), requested("192.0.2.200"), raw(61, 1, 2, 3)),
-			`info ACK mac="02:00:00:00:00:01" msg="REQUEST" state="selecting" ip="192.0.2.200"`,
+			`info ACK mac="02:00:00:00:00:01" message="REQUEST" state="selecting" ip="192.0.2.200"`,
 		},
 		"nak-renewal": {
 			network, true, one, request, with(ciaddr("192.0.2.200"), raw(61, 1, 2, 3)),
-			`info NAK mac="02:00:00:00:00:01" msg="REQUEST" state="renewing" ip="192.0.2.200" reason="renewal of a temporary lease, renew=ack would allow it"`,
+			`info NAK mac="02:00:00:00:00:01" message="REQUEST" state="renewing" ip="192.0.2.200" reason="renewal of a temporary lease, renew=ack would allow it"`,
 		},
 		"nak-relayed": {
 			network, true, one, request, with(ciaddr("192.0.2.200"), relay("192.0.2.9"), raw(82, 1, 2, 'e', '0')),
-			`info NAK mac="02:00:00:00:00:01" msg="REQUEST" state="renewing" ip="192.0.2.200" giaddr="192.0.2.9" reason="renewal of a temporary lease, renew=ack would allow it"`,
+			`info NAK mac="02:00:00:00:00:01" message="REQUEST" state="renewing" ip="192.0.2.200" giaddr="192.0.2.9" reason="renewal of a temporary lease, renew=ack would allow it"`,
 		},
 		"ack-renewal": {
 			network + " renew=ack lease_time=90s", true, one, request, with(ciaddr("192.0.2.200")),
-			`info ACK mac="02:00:00:00:00:01" msg="REQUEST" state="renewing" ip="192.0.2.200"`,
+			`info ACK mac="02:00:00:00:00:01" message="REQUEST" state="renewing" ip="192.0.2.200"`,
 		},
 		"authoritative": {
 			network + " authoritative=true", false, one, request, with(ciaddr("192.0.2.77")),
-			`info NAK mac="02:00:00:00:00:01" msg="REQUEST" state="renewing" ip="192.0.2.77" reason="an address that another server may have given out: authoritative=true"`,
+			`info NAK mac="02:00:00:00:00:01" message="REQUEST" state="renewing" ip="192.0.2.77" reason="an address that another server may have given out: authoritative=true"`,
 		},
 		"firmware": {
 			network, false, one, discover, with(pxe(iana.EFI_X86_64)),
-			`info OFFER mac="02:00:00:00:00:01" msg="DISCOVER" state="discover" ip="192.0.2.200" bootfile="ipxe-x86_64.efi"`,
+			`info OFFER mac="02:00:00:00:00:01" message="DISCOVER" state="discover" ip="192.0.2.200" bootfile="ipxe-x86_64.efi"`,
 		},
 		"ipxe": {
 			network, false, one, discover, with(raw(77, 'i', 'P', 'X', 'E')),
-			`info OFFER mac="02:00:00:00:00:01" msg="DISCOVER" state="discover" ip="192.0.2.200" bootfile="default"`,
+			`info OFFER mac="02:00:00:00:00:01" message="DISCOVER" state="discover" ip="192.0.2.200" bootfile="default"`,
 		},
 		"ipxe-script": {
 			network + " script_path=/site/wait.ipxe", false, one, discover, with(raw(175, 1, 1, 1)),
-			`info OFFER mac="02:00:00:00:00:01" msg="DISCOVER" state="discover" ip="192.0.2.200" bootfile="/site/wait.ipxe"`,
+			`info OFFER mac="02:00:00:00:00:01" message="DISCOVER" state="discover" ip="192.0.2.200" bootfile="/site/wait.ipxe"`,
 		},
 		"single-range": {
 			"ipv4_start=192.0.2.200 ipv4_end=192.0.2.201", false, one, discover, nil,
-			`info OFFER mac="02:00:00:00:00:01" msg="DISCOVER" state="discover" ip="192.0.2.200"`,
+			`info OFFER mac="02:00:00:00:00:01" message="DISCOVER" state="discover" ip="192.0.2.200"`,
 		},
 		"declared": {
 			"subnet=192.0.2.0/25,router:192.0.2.126,dns:192.0.2.3,pool:192.0.2.20-192.0.2.29", false, one, discover, nil,
-			`info OFFER mac="02:00:00:00:00:01" msg="DISCOVER" state="discover" ip="192.0.2.20"`,
+			`info OFFER mac="02:00:00:00:00:01" message="DISCOVER" state="discover" ip="192.0.2.20"`,
 		},
 		"router-outside": {
 			"subnet=192.0.2.0/25,pool:192.0.2.20-192.0.2.29", false, one, discover, nil,
-			`info OFFER mac="02:00:00:00:00:01" msg="DISCOVER" state="discover" ip="192.0.2.20"`,
+			`info OFFER mac="02:00:00:00:00:01" message="DISCOVER" state="discover" ip="192.0.2.20"`,
 		},
 		"relay-is-router": {
 			"subnet=198.51.100.0/24,pool:198.51.100.20-198.51.100.29", false, one, discover, with(relay("198.51.100.1"), raw(82, 1, 2, 'e', '0')),
-			`info OFFER mac="02:00:00:00:00:01" msg="DISCOVER" state="discover" ip="198.51.100.20" giaddr="198.51.100.1"`,
+			`info OFFER mac="02:00:00:00:00:01" message="DISCOVER" state="discover" ip="198.51.100.20" giaddr="198.51.100.1"`,
 		},
 		"inform": {
 			network, false, one, inform, with(ciaddr("192.0.2.77")),
-			`info ACK mac="02:00:00:00:00:01" msg="INFORM" state="inform" ip="192.0.2.77"`,
+			`info ACK mac="02:00:00:00:00:01" message="INFORM" state="inform" ip="192.0.2.77"`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

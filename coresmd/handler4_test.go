@@ -88,7 +88,7 @@ func (b bench) line() string {
 		return ""
 	}
 	text := fmt.Sprintf("%v %s", e.Level, e.Message)
-	for _, name := range []string{"mac", "xid", "msg", "state", "id", "type", "ip", "giaddr", "hostname", "bootfile", "reason"} {
+	for _, name := range []string{"mac", "xid", "message", "state", "id", "type", "ip", "giaddr", "hostname", "bootfile", "reason"} {
 		if v, ok := e.Data[name]; ok {
 			text += fmt.Sprintf(" %s=%q", name, v)
 		}
@@ -138,221 +138,221 @@ func mods(m ...dhcpv4.Modifier) []dhcpv4.Modifier { return m }
 var rows = map[string]row{
 	"discover": {
 		node, discover, nil, "reply",
-		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
+		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
 	},
 	"discover-asks-for-another": {
 		node, discover, mods(requested("192.0.2.99")), "reply",
-		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
+		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
 	},
 	"discover-client-id": {
 		node, discover, mods(raw(61, 1, 2, 0, 0, 0, 0, 1)), "reply",
-		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
+		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
 	},
 	"discover-broadcast": {
 		node, discover, mods(dhcpv4.WithBroadcast(true)), "reply",
-		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
+		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
 	},
 	"discover-relayed": {
 		node, discover, mods(relay("192.0.2.254"), raw(82, 1, 4, 'e', 't', 'h', '0')), "reply",
-		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" giaddr="192.0.2.254" hostname="nid0001"`,
+		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" giaddr="192.0.2.254" hostname="nid0001"`,
 	},
 	"discover-broken-82": {
 		node, discover, mods(relay("192.0.2.254"), raw(82, 5, 9, 1)), "reply",
-		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" giaddr="192.0.2.254" hostname="nid0001"`,
+		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" giaddr="192.0.2.254" hostname="nid0001"`,
 	},
 	"discover-server-override": {
 		node, discover, mods(relay("192.0.2.254"), raw(82, 11, 4, 192, 0, 2, 254)), "reply",
-		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" giaddr="192.0.2.254" hostname="nid0001"`,
+		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" giaddr="192.0.2.254" hostname="nid0001"`,
 	},
 	"discover-subnet-selection": {
 		node, discover, mods(raw(118, 192, 0, 2, 0)), "reply",
-		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
+		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
 	},
 	"discover-ipv6-first": {
 		v6First, discover, nil, "reply",
-		`info OFFER mac="02:00:00:00:00:03" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s1b0n0" type="Node" ip="192.0.2.13" hostname="nid12345"`,
+		`info OFFER mac="02:00:00:00:00:03" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s1b0n0" type="Node" ip="192.0.2.13" hostname="nid12345"`,
 	},
 	"discover-first-of-several": {
 		twoNets, discover, nil, "reply",
-		`info OFFER mac="02:00:00:00:00:02" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="198.51.100.12" hostname="nid0001"`,
+		`info OFFER mac="02:00:00:00:00:02" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="198.51.100.12" hostname="nid0001"`,
 	},
 	"discover-broken-addresses": {
 		brokenAddr, discover, nil, "reply",
-		`info OFFER mac="02:00:00:00:00:07" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s1b0n0" type="Node" ip="192.0.2.17" hostname="nid12345"`,
+		`info OFFER mac="02:00:00:00:00:07" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s1b0n0" type="Node" ip="192.0.2.17" hostname="nid12345"`,
 	},
 	"discover-bmc": {
 		bmc, discover, nil, "reply",
-		`info OFFER mac="02:00:00:00:00:10" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0" type="NodeBMC" ip="192.0.2.110"`,
+		`info OFFER mac="02:00:00:00:00:10" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0" type="NodeBMC" ip="192.0.2.110"`,
 	},
 	"discover-no-addresses": {
 		noAddrs, discover, nil, "passed",
-		`debug passed on mac="02:00:00:00:00:05" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s1b0n0" type="Node" reason="no usable address in SMD"`,
+		`debug passed on mac="02:00:00:00:00:05" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s1b0n0" type="Node" reason="no usable address in SMD"`,
 	},
 	"discover-null-addresses": {
 		nullAddrs, discover, nil, "passed",
-		`debug passed on mac="02:00:00:00:00:06" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s1b0n0" type="Node" reason="no usable address in SMD"`,
+		`debug passed on mac="02:00:00:00:00:06" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s1b0n0" type="Node" reason="no usable address in SMD"`,
 	},
 	"discover-ipv6-only": {
 		v6Only, discover, nil, "silence",
-		`info no reply mac="02:00:00:00:00:04" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s1b0n0" type="Node" reason="no address of the client's network in SMD: receiving address 192.0.2.1"`,
+		`info no reply mac="02:00:00:00:00:04" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s1b0n0" type="Node" reason="no address of the client's network in SMD: receiving address 192.0.2.1"`,
 	},
 	"discover-no-component": {
 		orphan, discover, nil, "passed",
-		`debug passed on mac="02:00:00:00:00:08" xid="0xcafe0001" msg="DISCOVER" state="discover" reason="unknown machine"`,
+		`debug passed on mac="02:00:00:00:00:08" xid="0xcafe0001" message="DISCOVER" state="discover" reason="unknown machine"`,
 	},
 	"discover-unknown": {
 		strange, discover, nil, "passed",
-		`debug passed on mac="02:00:00:00:00:99" xid="0xcafe0001" msg="DISCOVER" state="discover" reason="unknown machine"`,
+		`debug passed on mac="02:00:00:00:00:99" xid="0xcafe0001" message="DISCOVER" state="discover" reason="unknown machine"`,
 	},
 	"discover-infiniband": {
 		node, discover, mods(infiniband), "silence",
-		`info no reply mac="02:00:00:00:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" reason="hardware address: InfiniBand hardware address"`,
+		`info no reply mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" reason="hardware address: InfiniBand hardware address"`,
 	},
 	"discover-eight-octets": {
 		"02:00:00:00:00:01:00:01", discover, nil, "silence",
-		`info no reply mac="02:00:00:00:00:01:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" reason="hardware address: hardware address is not six octets"`,
+		`info no reply mac="02:00:00:00:00:01:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" reason="hardware address: hardware address is not six octets"`,
 	},
 	"discover-zero-mac": {
 		"00:00:00:00:00:00", discover, nil, "silence",
-		`info no reply mac="00:00:00:00:00:00" xid="0xcafe0001" msg="DISCOVER" state="discover" reason="hardware address: zero hardware address"`,
+		`info no reply mac="00:00:00:00:00:00" xid="0xcafe0001" message="DISCOVER" state="discover" reason="hardware address: zero hardware address"`,
 	},
 	"discover-multicast-mac": {
 		"03:00:00:00:00:01", discover, nil, "silence",
-		`info no reply mac="03:00:00:00:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" reason="hardware address: multicast hardware address"`,
+		`info no reply mac="03:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" reason="hardware address: multicast hardware address"`,
 	},
 
 	"selecting": {
 		node, request, mods(serverID("192.0.2.1"), requested("192.0.2.11")), "reply",
-		`info ACK mac="02:00:00:00:00:01" xid="0xcafe0001" msg="REQUEST" state="selecting" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
+		`info ACK mac="02:00:00:00:00:01" xid="0xcafe0001" message="REQUEST" state="selecting" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
 	},
 	"selecting-by-ciaddr": {
 		node, request, mods(serverID("192.0.2.1"), ciaddr("192.0.2.11")), "reply",
-		`info ACK mac="02:00:00:00:00:01" xid="0xcafe0001" msg="REQUEST" state="selecting" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
+		`info ACK mac="02:00:00:00:00:01" xid="0xcafe0001" message="REQUEST" state="selecting" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
 	},
 	"selecting-second-address": {
 		twoNets, request, mods(serverID("192.0.2.1"), requested("192.0.2.12")), "reply",
-		`info ACK mac="02:00:00:00:00:02" xid="0xcafe0001" msg="REQUEST" state="selecting" id="x3000c0s0b0n0" type="Node" ip="192.0.2.12" hostname="nid0001"`,
+		`info ACK mac="02:00:00:00:00:02" xid="0xcafe0001" message="REQUEST" state="selecting" id="x3000c0s0b0n0" type="Node" ip="192.0.2.12" hostname="nid0001"`,
 	},
 	"selecting-override": {
 		node, request, mods(relay("192.0.2.254"), raw(82, 11, 4, 192, 0, 2, 254), serverID("192.0.2.254"), requested("192.0.2.11")), "reply",
-		`info ACK mac="02:00:00:00:00:01" xid="0xcafe0001" msg="REQUEST" state="selecting" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" giaddr="192.0.2.254" hostname="nid0001"`,
+		`info ACK mac="02:00:00:00:00:01" xid="0xcafe0001" message="REQUEST" state="selecting" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" giaddr="192.0.2.254" hostname="nid0001"`,
 	},
 	"selecting-another-address": {
 		node, request, mods(serverID("192.0.2.1"), requested("192.0.2.99")), "reply",
-		`info NAK mac="02:00:00:00:00:01" xid="0xcafe0001" msg="REQUEST" state="selecting" id="x3000c0s0b0n0" type="Node" ip="192.0.2.99" reason="not its address: 192.0.2.11 is"`,
+		`info NAK mac="02:00:00:00:00:01" xid="0xcafe0001" message="REQUEST" state="selecting" id="x3000c0s0b0n0" type="Node" ip="192.0.2.99" reason="not its address: 192.0.2.11 is"`,
 	},
 	"selecting-another-server": {
 		node, request, mods(serverID("192.0.2.2"), requested("192.0.2.11")), "silence",
-		`info no reply mac="02:00:00:00:00:01" xid="0xcafe0001" msg="REQUEST" state="selecting" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" reason="another server's: 192.0.2.2"`,
+		`info no reply mac="02:00:00:00:00:01" xid="0xcafe0001" message="REQUEST" state="selecting" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" reason="another server's: 192.0.2.2"`,
 	},
 	"init-reboot": {
 		node, request, mods(requested("192.0.2.11")), "reply",
-		`info ACK mac="02:00:00:00:00:01" xid="0xcafe0001" msg="REQUEST" state="init-reboot" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
+		`info ACK mac="02:00:00:00:00:01" xid="0xcafe0001" message="REQUEST" state="init-reboot" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
 	},
 	"init-reboot-another-address": {
 		node, request, mods(requested("192.0.2.99")), "reply",
-		`info NAK mac="02:00:00:00:00:01" xid="0xcafe0001" msg="REQUEST" state="init-reboot" id="x3000c0s0b0n0" type="Node" ip="192.0.2.99" reason="not its address: 192.0.2.11 is"`,
+		`info NAK mac="02:00:00:00:00:01" xid="0xcafe0001" message="REQUEST" state="init-reboot" id="x3000c0s0b0n0" type="Node" ip="192.0.2.99" reason="not its address: 192.0.2.11 is"`,
 	},
 	"renewing": {
 		node, request, mods(ciaddr("192.0.2.11")), "reply",
-		`info ACK mac="02:00:00:00:00:01" xid="0xcafe0001" msg="REQUEST" state="renewing" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
+		`info ACK mac="02:00:00:00:00:01" xid="0xcafe0001" message="REQUEST" state="renewing" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
 	},
 	"renewing-ciaddr-counts": {
 		node, request, mods(ciaddr("192.0.2.11"), requested("192.0.2.99")), "reply",
-		`info ACK mac="02:00:00:00:00:01" xid="0xcafe0001" msg="REQUEST" state="renewing" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
+		`info ACK mac="02:00:00:00:00:01" xid="0xcafe0001" message="REQUEST" state="renewing" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
 	},
 	"renewing-temporary-address": {
 		node, request, mods(ciaddr("192.0.2.201"), raw(61, 1, 2, 0, 0, 0, 0, 1)), "reply",
-		`info NAK mac="02:00:00:00:00:01" xid="0xcafe0001" msg="REQUEST" state="renewing" id="x3000c0s0b0n0" type="Node" ip="192.0.2.201" reason="not its address: 192.0.2.11 is"`,
+		`info NAK mac="02:00:00:00:00:01" xid="0xcafe0001" message="REQUEST" state="renewing" id="x3000c0s0b0n0" type="Node" ip="192.0.2.201" reason="not its address: 192.0.2.11 is"`,
 	},
 	"rebinding-relayed-nak": {
 		node, request, mods(ciaddr("192.0.2.201"), relay("192.0.2.254"), raw(82, 1, 4, 'e', 't', 'h', '0')), "reply",
-		`info NAK mac="02:00:00:00:00:01" xid="0xcafe0001" msg="REQUEST" state="renewing" id="x3000c0s0b0n0" type="Node" ip="192.0.2.201" giaddr="192.0.2.254" reason="not its address: 192.0.2.11 is"`,
+		`info NAK mac="02:00:00:00:00:01" xid="0xcafe0001" message="REQUEST" state="renewing" id="x3000c0s0b0n0" type="Node" ip="192.0.2.201" giaddr="192.0.2.254" reason="not its address: 192.0.2.11 is"`,
 	},
 	"request-short-server-id": {
 		node, request, mods(raw(54, 192, 0, 2), requested("192.0.2.11")), "reply",
-		`info ACK mac="02:00:00:00:00:01" xid="0xcafe0001" msg="REQUEST" state="init-reboot" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
+		`info ACK mac="02:00:00:00:00:01" xid="0xcafe0001" message="REQUEST" state="init-reboot" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
 	},
 	"request-nothing": {
 		node, request, nil, "silence",
-		`info no reply mac="02:00:00:00:00:01" xid="0xcafe0001" msg="REQUEST" state="none" id="x3000c0s0b0n0" type="Node" reason="request without address and server"`,
+		`info no reply mac="02:00:00:00:00:01" xid="0xcafe0001" message="REQUEST" state="none" id="x3000c0s0b0n0" type="Node" reason="request without address and server"`,
 	},
 	"request-short-address": {
 		node, request, mods(raw(50, 192)), "silence",
-		`info no reply mac="02:00:00:00:00:01" xid="0xcafe0001" msg="REQUEST" state="none" id="x3000c0s0b0n0" type="Node" reason="request without address and server"`,
+		`info no reply mac="02:00:00:00:00:01" xid="0xcafe0001" message="REQUEST" state="none" id="x3000c0s0b0n0" type="Node" reason="request without address and server"`,
 	},
 	"request-unknown": {
 		strange, request, mods(serverID("192.0.2.1"), requested("192.0.2.11")), "passed",
-		`debug passed on mac="02:00:00:00:00:99" xid="0xcafe0001" msg="REQUEST" state="selecting" ip="192.0.2.11" reason="unknown machine"`,
+		`debug passed on mac="02:00:00:00:00:99" xid="0xcafe0001" message="REQUEST" state="selecting" ip="192.0.2.11" reason="unknown machine"`,
 	},
 	"request-no-addresses": {
 		noAddrs, request, mods(ciaddr("192.0.2.11")), "passed",
-		`debug passed on mac="02:00:00:00:00:05" xid="0xcafe0001" msg="REQUEST" state="renewing" id="x3000c0s1b0n0" type="Node" ip="192.0.2.11" reason="no usable address in SMD"`,
+		`debug passed on mac="02:00:00:00:00:05" xid="0xcafe0001" message="REQUEST" state="renewing" id="x3000c0s1b0n0" type="Node" ip="192.0.2.11" reason="no usable address in SMD"`,
 	},
 	"inform": {
 		node, inform, mods(ciaddr("192.0.2.11")), "reply",
-		`info ACK mac="02:00:00:00:00:01" xid="0xcafe0001" msg="INFORM" state="inform" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
+		`info ACK mac="02:00:00:00:00:01" xid="0xcafe0001" message="INFORM" state="inform" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
 	},
 	"inform-unknown": {
 		strange, inform, mods(ciaddr("192.0.2.99")), "passed",
-		`debug passed on mac="02:00:00:00:00:99" xid="0xcafe0001" msg="INFORM" state="inform" ip="192.0.2.99" reason="unknown machine"`,
+		`debug passed on mac="02:00:00:00:00:99" xid="0xcafe0001" message="INFORM" state="inform" ip="192.0.2.99" reason="unknown machine"`,
 	},
 	"release": {
 		node, release, mods(ciaddr("192.0.2.11"), serverID("192.0.2.1")), "silence",
-		`info no reply mac="02:00:00:00:00:01" xid="0xcafe0001" msg="RELEASE" state="release" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" reason="release"`,
+		`info no reply mac="02:00:00:00:00:01" xid="0xcafe0001" message="RELEASE" state="release" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" reason="release"`,
 	},
 	"release-unknown": {
 		strange, release, mods(ciaddr("192.0.2.11"), serverID("192.0.2.1")), "silence",
-		`info no reply mac="02:00:00:00:00:99" xid="0xcafe0001" msg="RELEASE" state="release" ip="192.0.2.11" reason="release"`,
+		`info no reply mac="02:00:00:00:00:99" xid="0xcafe0001" message="RELEASE" state="release" ip="192.0.2.11" reason="release"`,
 	},
 	"probe": {
 		node, request, mods(ciaddr("192.0.2.1")), "reply",
-		`debug NAK mac="02:00:00:00:00:01" xid="0xcafe0001" msg="REQUEST" state="probe" ip="192.0.2.1" reason="health probe"`,
+		`debug NAK mac="02:00:00:00:00:01" xid="0xcafe0001" message="REQUEST" state="probe" ip="192.0.2.1" reason="health probe"`,
 	},
 	"probe-zero-mac": {
 		"00:00:00:00:00:00", request, mods(ciaddr("192.0.2.1")), "reply",
-		`debug NAK mac="00:00:00:00:00:00" xid="0xcafe0001" msg="REQUEST" state="probe" ip="192.0.2.1" reason="health probe"`,
+		`debug NAK mac="00:00:00:00:00:00" xid="0xcafe0001" message="REQUEST" state="probe" ip="192.0.2.1" reason="health probe"`,
 	},
 
 	"pxe-bios": {
 		node, discover, mods(pxe(iana.INTEL_X86PC)), "reply",
-		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" bootfile="undionly.kpxe"`,
+		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" bootfile="undionly.kpxe"`,
 	},
 	"pxe-second-architecture": {
 		node, request, mods(pxe(iana.NEC_PC98, iana.EFI_ARM64), requested("192.0.2.11"), serverID("192.0.2.1"), dhcpv4.WithRequestedOptions(dhcpv4.OptionTFTPServerName)), "reply",
-		`info ACK mac="02:00:00:00:00:01" xid="0xcafe0001" msg="REQUEST" state="selecting" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" bootfile="ipxe-arm64.efi"`,
+		`info ACK mac="02:00:00:00:00:01" xid="0xcafe0001" message="REQUEST" state="selecting" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" bootfile="ipxe-arm64.efi"`,
 	},
 	"pxe-unknown-architecture": {
 		node, discover, mods(pxe(iana.NEC_PC98)), "reply",
-		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" reason="no loader for architecture [NEC/PC98]"`,
+		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" reason="no loader for architecture [NEC/PC98]"`,
 	},
 	"pxe-one-octet-93": {
 		node, discover, mods(raw(93, 7)), "reply",
-		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" reason="no loader for architecture []"`,
+		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" reason="no loader for architecture []"`,
 	},
 	"pxe-architecture-of-60": {
 		node, discover, mods(dhcpv4.WithOption(dhcpv4.OptClassIdentifier("PXEClient:Arch:00007:UNDI:003016"))), "reply",
-		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" bootfile="ipxe-x86_64.efi"`,
+		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" bootfile="ipxe-x86_64.efi"`,
 	},
 	"pxe-bmc": {
 		bmc, discover, mods(pxe(iana.EFI_X86_64)), "reply",
-		`info OFFER mac="02:00:00:00:00:10" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0" type="NodeBMC" ip="192.0.2.110" bootfile="ipxe-x86_64.efi"`,
+		`info OFFER mac="02:00:00:00:00:10" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0" type="NodeBMC" ip="192.0.2.110" bootfile="ipxe-x86_64.efi"`,
 	},
 	"http-client": {
 		node, discover, mods(httpClient), "reply",
-		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
+		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
 	},
 	"ipxe-raw": {
 		node, request, mods(pxe(iana.EFI_X86_64), raw(77, 'i', 'P', 'X', 'E'), ciaddr("192.0.2.11")), "reply",
-		`info ACK mac="02:00:00:00:00:01" xid="0xcafe0001" msg="REQUEST" state="renewing" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" bootfile="http://192.0.2.1:8081/boot/v1/bootscript?mac=02:00:00:00:00:01"`,
+		`info ACK mac="02:00:00:00:00:01" xid="0xcafe0001" message="REQUEST" state="renewing" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" bootfile="http://192.0.2.1:8081/boot/v1/bootscript?mac=02:00:00:00:00:01"`,
 	},
 	"ipxe-rfc3004": {
 		node, discover, mods(raw(77, 4, 'i', 'P', 'X', 'E')), "reply",
-		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" bootfile="http://192.0.2.1:8081/boot/v1/bootscript?mac=02:00:00:00:00:01"`,
+		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" bootfile="http://192.0.2.1:8081/boot/v1/bootscript?mac=02:00:00:00:00:01"`,
 	},
 	"ipxe-175": {
 		node, discover, mods(raw(175, 19, 1, 1)), "reply",
-		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" bootfile="http://192.0.2.1:8081/boot/v1/bootscript?mac=02:00:00:00:00:01"`,
+		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" bootfile="http://192.0.2.1:8081/boot/v1/bootscript?mac=02:00:00:00:00:01"`,
 	},
 }
 
@@ -409,47 +409,47 @@ func TestNetworks(t *testing.T) {
 	rows := map[string]row{
 		"direct": {
 			twoNets, discover, nil, "reply",
-			`info OFFER mac="02:00:00:00:00:02" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.12" hostname="nid0001.example.org"`,
+			`info OFFER mac="02:00:00:00:00:02" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.12" hostname="nid0001.example.org"`,
 		},
 		"relayed": {
 			twoNets, discover, mods(relay("198.51.100.1")), "reply",
-			`info OFFER mac="02:00:00:00:00:02" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="198.51.100.12" giaddr="198.51.100.1" hostname="nid0001.example.org"`,
+			`info OFFER mac="02:00:00:00:00:02" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="198.51.100.12" giaddr="198.51.100.1" hostname="nid0001.example.org"`,
 		},
 		"link-selection": {
 			twoNets, discover, mods(relay("192.0.2.254"), raw(82, 5, 4, 198, 51, 100, 0)), "reply",
-			`info OFFER mac="02:00:00:00:00:02" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="198.51.100.12" giaddr="192.0.2.254" hostname="nid0001.example.org"`,
+			`info OFFER mac="02:00:00:00:00:02" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="198.51.100.12" giaddr="192.0.2.254" hostname="nid0001.example.org"`,
 		},
 		"subnet-selection": {
 			twoNets, discover, mods(raw(118, 198, 51, 100, 0)), "reply",
-			`info OFFER mac="02:00:00:00:00:02" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="198.51.100.12" hostname="nid0001.example.org"`,
+			`info OFFER mac="02:00:00:00:00:02" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="198.51.100.12" hostname="nid0001.example.org"`,
 		},
 		"renewing-by-unicast": {
 			twoNets, request, mods(ciaddr("198.51.100.12")), "reply",
-			`info ACK mac="02:00:00:00:00:02" xid="0xcafe0001" msg="REQUEST" state="renewing" id="x3000c0s0b0n0" type="Node" ip="198.51.100.12" hostname="nid0001.example.org"`,
+			`info ACK mac="02:00:00:00:00:02" xid="0xcafe0001" message="REQUEST" state="renewing" id="x3000c0s0b0n0" type="Node" ip="198.51.100.12" hostname="nid0001.example.org"`,
 		},
 		"init-reboot-of-another-network": {
 			twoNets, request, mods(requested("198.51.100.12")), "reply",
-			`info NAK mac="02:00:00:00:00:02" xid="0xcafe0001" msg="REQUEST" state="init-reboot" id="x3000c0s0b0n0" type="Node" ip="198.51.100.12" reason="not its address: 192.0.2.12 is"`,
+			`info NAK mac="02:00:00:00:00:02" xid="0xcafe0001" message="REQUEST" state="init-reboot" id="x3000c0s0b0n0" type="Node" ip="198.51.100.12" reason="not its address: 192.0.2.12 is"`,
 		},
 		"renewing-of-no-network": {
 			node, request, mods(ciaddr("203.0.113.7")), "reply",
-			`info NAK mac="02:00:00:00:00:01" xid="0xcafe0001" msg="REQUEST" state="renewing" id="x3000c0s0b0n0" type="Node" ip="203.0.113.7" reason="not its address: 192.0.2.11 is"`,
+			`info NAK mac="02:00:00:00:00:01" xid="0xcafe0001" message="REQUEST" state="renewing" id="x3000c0s0b0n0" type="Node" ip="203.0.113.7" reason="not its address: 192.0.2.11 is"`,
 		},
 		"none-in-the-network": {
 			node, discover, mods(relay("198.51.100.1")), "silence",
-			`info no reply mac="02:00:00:00:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" giaddr="198.51.100.1" reason="no address of the client's network in SMD: relay address 198.51.100.1"`,
+			`info no reply mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" giaddr="198.51.100.1" reason="no address of the client's network in SMD: relay address 198.51.100.1"`,
 		},
 		"relay-in-no-network": {
 			node, discover, mods(relay("203.0.113.1")), "silence",
-			`info no reply mac="02:00:00:00:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" giaddr="203.0.113.1" reason="no address of the client's network in SMD: relay address 203.0.113.1"`,
+			`info no reply mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" giaddr="203.0.113.1" reason="no address of the client's network in SMD: relay address 203.0.113.1"`,
 		},
 		"network-without-router": {
 			node, discover, mods(raw(82, 5, 4, 192, 0, 2, 9)), "reply",
-			`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001.example.org"`,
+			`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001.example.org"`,
 		},
 		"inform": {
 			twoNets, inform, mods(ciaddr("198.51.100.12")), "reply",
-			`info ACK mac="02:00:00:00:00:02" xid="0xcafe0001" msg="INFORM" state="inform" id="x3000c0s0b0n0" type="Node" ip="198.51.100.12" hostname="nid0001.example.org"`,
+			`info ACK mac="02:00:00:00:00:02" xid="0xcafe0001" message="INFORM" state="inform" id="x3000c0s0b0n0" type="Node" ip="198.51.100.12" hostname="nid0001.example.org"`,
 		},
 	}
 	runRows(t, "networks", rows, func(t *testing.T) bench {
@@ -463,15 +463,15 @@ func TestFiveWords(t *testing.T) {
 	rows := map[string]row{
 		"pxe-efi": {
 			node, discover, mods(pxe(iana.EFI_X86_64)), "reply",
-			`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" bootfile="ipxe.efi"`,
+			`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" bootfile="ipxe.efi"`,
 		},
 		"pxe-efi-bc": {
 			node, discover, mods(pxe(iana.EFI_BC)), "reply",
-			`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" bootfile="ipxe.efi"`,
+			`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" bootfile="ipxe.efi"`,
 		},
 		"pxe-bios": {
 			node, discover, mods(pxe(iana.INTEL_X86PC)), "reply",
-			`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" bootfile="undionly.kpxe"`,
+			`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" bootfile="undionly.kpxe"`,
 		},
 	}
 	runRows(t, "fivewords", rows, func(t *testing.T) bench {
@@ -487,7 +487,7 @@ func TestInventoryNeverLoaded(t *testing.T) {
 		t.Error("the other plugin is not told that strangers cannot be told from known machines")
 	}
 	_, ended := dhcptest.Exchange4(t, dhcptest.Request4(t, node, discover), dhcptest.ServerID("192.0.2.1"), b.handle)
-	want := `debug passed on mac="02:00:00:00:00:01" xid="0xcafe0001" msg="DISCOVER" state="discover" reason="inventory never loaded"`
+	want := `debug passed on mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" reason="inventory never loaded"`
 	if diff := cmp.Diff(want, b.line()); ended || diff != "" {
 		t.Errorf("ended %v, log line (-want +got):\n%s", ended, diff)
 	}

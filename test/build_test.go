@@ -13,7 +13,7 @@ import (
 
 const (
 	// stockDoc and stockSection say where the steps of TestStockBuild are documented.
-	stockDoc     = "../docs/build.md"
+	stockDoc     = "../README.md"
 	stockSection = "## Build into a stock CoreDHCP"
 
 	builtBinary = "../bin/coredhcp" // made by make build
@@ -41,11 +41,30 @@ func TestStockBuild(t *testing.T) {
 	runIn(t, dir, "bash", "-euo", "pipefail", "-c", steps)
 
 	checkPlugins(t, filepath.Join(dir, "build/coredhcp"))
+	checkRefusal(t, dir)
 	stamp, err := os.ReadFile(filepath.Join(dir, "coresmd/internal/version/stamp/build"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	checkContains(t, filepath.Join(dir, "build/coredhcp"), string(stamp))
+}
+
+// checkRefusal starts the stock build on a directive with a mistake.
+func checkRefusal(t *testing.T, dir string) {
+	t.Helper()
+	config := filepath.Join(dir, "config.yaml")
+	text := "server4:\n  plugins:\n    - server_id: 192.0.2.1\n    - coresmd: not-a-url http://bss.example.org \"\" 30s 1h\n"
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), filepath.Join(dir, "build/coredhcp"), "-c", config).CombinedOutput()
+	if err == nil {
+		t.Error("a wrong directive is accepted")
+	}
+	const want = `argument 1 "not-a-url": svc_base_uri: no scheme; wanted a URL that begins with http:// or https:// or file://`
+	if !strings.Contains(strings.ReplaceAll(string(out), `\"`, `"`), want) {
+		t.Errorf("no %s in:\n%s", want, out)
+	}
 }
 
 func TestBinaryHasAllPlugins(t *testing.T) {

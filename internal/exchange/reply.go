@@ -65,11 +65,12 @@ func WithoutLease(d *dhcpv4.DHCPv4) {
 	d.DeleteOption(dhcpv4.OptionRebindingTimeValue)
 }
 
-// Fields returns what every log line of an exchange begins with.
+// Fields returns what every log line of an exchange begins with. The message
+// type is not called msg: that is the logger's own key.
 func (r Request) Fields(req *dhcpv4.DHCPv4) map[string]any {
 	fields := map[string]any{
 		"mac": req.ClientHWAddr.String(), "xid": req.TransactionID.String(),
-		"msg": req.MessageType().String(), "state": r.State.String(),
+		"message": req.MessageType().String(), "state": r.State.String(),
 	}
 	if r.Addr.IsValid() {
 		fields["ip"] = r.Addr.String()
