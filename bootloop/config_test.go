@@ -30,8 +30,10 @@ func settingsOf(c config) settings {
 
 func TestDirectives(t *testing.T) {
 	t.Parallel()
-	base := settings{File: "/tmp/coredhcp.db", Script: "default", Lease: 5 * time.Minute, Offer: 10 * time.Second, Decline: 10 * time.Minute,
-		Networks: []string{"192.0.2.200-192.0.2.250"}, Pools: []string{"192.0.2.200-192.0.2.250"}}
+	base := settings{
+		File: "/tmp/coredhcp.db", Script: "default", Lease: 5 * time.Minute, Offer: 10 * time.Second, Decline: 10 * time.Minute,
+		Networks: []string{"192.0.2.200-192.0.2.250"}, Pools: []string{"192.0.2.200-192.0.2.250"},
+	}
 	with := func(change func(*settings)) settings {
 		s := base
 		change(&s)
@@ -45,13 +47,17 @@ func TestDirectives(t *testing.T) {
 		"five words": {`/tmp/coredhcp.db default 5m 192.0.2.200 192.0.2.250`, base},
 		"comments":   {`/* file */ /tmp/coredhcp.db /*script*/ x.ipxe 5m 192.0.2.200 192.0.2.250`, with(func(s *settings) { s.Script = "x.ipxe" })},
 		"key=value":  {`lease_file=/tmp/coredhcp.db ipv4_start=192.0.2.200 ipv4_end=192.0.2.250`, base},
-		"subnet pools": {`lease_file=/tmp/coredhcp.db subnet_pool=192.0.2.0/24,192.0.2.200,192.0.2.209 subnet_pool=198.51.100.0/24,198.51.100.1,198.51.100.9 subnet_pool=192.0.2.0/24,192.0.2.220,192.0.2.229`,
+		"subnet pools": {
+			`lease_file=/tmp/coredhcp.db subnet_pool=192.0.2.0/24,192.0.2.200,192.0.2.209 subnet_pool=198.51.100.0/24,198.51.100.1,198.51.100.9 subnet_pool=192.0.2.0/24,192.0.2.220,192.0.2.229`,
 			with(func(s *settings) {
 				s.Networks = []string{"192.0.2.0/24", "198.51.100.0/24"}
 				s.Pools = []string{"192.0.2.200-192.0.2.209", "192.0.2.220-192.0.2.229", "198.51.100.1-198.51.100.9"}
-			})},
-		"all": {`lease_file=/tmp/coredhcp.db lease_time=90s script_path=/wait.ipxe renew=ack offer_time=5s decline_time=1m authoritative=true subnet=192.0.2.0/24,router:192.0.2.1,pool:192.0.2.10-192.0.2.19`,
-			settings{"/tmp/coredhcp.db", "/wait.ipxe", 90 * time.Second, 5 * time.Second, time.Minute, true, true, []string{"192.0.2.0/24"}, []string{"192.0.2.10-192.0.2.19"}}},
+			}),
+		},
+		"all": {
+			`lease_file=/tmp/coredhcp.db lease_time=90s script_path=/wait.ipxe renew=ack offer_time=5s decline_time=1m authoritative=true subnet=192.0.2.0/24,router:192.0.2.1,pool:192.0.2.10-192.0.2.19`,
+			settings{"/tmp/coredhcp.db", "/wait.ipxe", 90 * time.Second, 5 * time.Second, time.Minute, true, true, []string{"192.0.2.0/24"}, []string{"192.0.2.10-192.0.2.19"}},
+		},
 	} {
 		got, err := parse(strings.Fields(c.words))
 		if err != nil {
