@@ -2,7 +2,6 @@ package bootloop
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -157,8 +156,13 @@ func (h *handler4) selecting(x *exchange4) exchange.Verdict {
 	ctx, cancel := context.WithTimeout(h.process.Context(), commitLimit)
 	defer cancel()
 	l, err := h.leases.Confirm(ctx, x.mac, x.ask.Addr, x.req.HostName())
+	return h.committed(x, l, err)
+}
+
+// committed is the verdict on a lease that was to be written.
+func (h *handler4) committed(x *exchange4, l lease.Lease, err error) exchange.Verdict {
 	switch {
-	case errors.Is(err, lease.ErrNotOffered):
+	case errors.Is(err, lease.ErrNotOffered), errors.Is(err, lease.ErrNotLeased):
 		return x.because(exchange.NakReply, notOffered, "")
 	case err != nil:
 		return h.unwritten(x, l, err)
@@ -209,15 +213,7 @@ func (h *handler4) extend(x *exchange4) exchange.Verdict {
 	ctx, cancel := context.WithTimeout(h.process.Context(), commitLimit)
 	defer cancel()
 	l, err := h.leases.Extend(ctx, x.mac, x.ask.Addr, x.req.HostName())
-	switch {
-	case errors.Is(err, lease.ErrNotLeased), errors.Is(err, lease.ErrNotOffered):
-		return x.because(exchange.NakReply, notOffered, "")
-	case err != nil:
-		return h.unwritten(x, l, err)
-	}
-	x.addr = l.Addr
-	h.describe(x)
-	return exchange.Ack
+	return h.committed(x, l, err)
 }
 
 // describe decides what a client that boots is told.
@@ -271,11 +267,7 @@ func (x *exchange4) nakText() string {
 // recovered reports a panic of the handler with the packet that caused it.
 func (h *handler4) recovered(req *dhcpv4.DHCPv4, value any, stack []byte) {
 	h.metrics.drops[panicked].Inc()
-	packet := func() (text string) {
-		defer exchange.Recover(func(any, []byte) { text = "unprintable" })
-		return hex.EncodeToString(req.ToBytes())
-	}()
-	h.log.WithFields(logrus.Fields{"packet": packet, "panic": value}).Errorf("packet dropped after a panic\n%s", stack)
+	h.log.WithFields(logrus.Fields{"packet": exchange.Dump(req), "panic": value}).Errorf("packet dropped after a panic\n%s", stack)
 }
 
 // storms are the reasons whose lines are printed once a minute.

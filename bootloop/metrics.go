@@ -2,6 +2,7 @@ package bootloop
 
 import (
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
+	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -60,15 +61,10 @@ type metrics struct {
 	drops    []prometheus.Counter // by reason
 }
 
-func newMetrics(r prometheus.Registerer) *metrics {
-	vec := func(name, help, label string) *prometheus.CounterVec {
-		v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "bootloop", Name: name, Help: help}, []string{label})
-		r.MustRegister(v)
-		return v
-	}
-	requests := vec("requests_total", "DHCPv4 requests by the state of the client.", "state")
-	replies := vec("replies_total", "DHCPv4 requests by what became of them.", "type")
-	drops := vec("drops_total", "DHCPv4 requests answered with silence, by reason.", "reason")
+func newMetrics(p *process.Process) *metrics {
+	requests := p.Counters("bootloop", "requests_total", "DHCPv4 requests by the state of the client.", "state")
+	replies := p.Counters("bootloop", "replies_total", "DHCPv4 requests by what became of them.", "type")
+	drops := p.Counters("bootloop", "drops_total", "DHCPv4 requests answered with silence, by reason.", "reason")
 	m := &metrics{}
 	for _, s := range exchange.States() {
 		m.requests = append(m.requests, requests.WithLabelValues(s.String()))

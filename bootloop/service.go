@@ -17,7 +17,7 @@ import (
 func start(c config, p *process.Process, log *logrus.Entry) (*handler4, error) {
 	m, err := process.Share(p, "bootloop metrics", "", func() (*metrics, error) {
 		log.Infof("bootloop %v", version.Read())
-		return newMetrics(p.Registry), nil
+		return newMetrics(p), nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("bootloop: %w", err)

@@ -1,7 +1,6 @@
 package coresmd
 
 import (
-	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -118,18 +117,17 @@ func (h *handler4) known(x *exchange4) exchange.Verdict {
 		x.network, _ = h.networks.Find(x.req, x.relayed, x.self)
 		h.describe(x)
 		return exchange.Ack
-	case exchange.Selecting:
-		if x.ask.Server != x.self && x.ask.Server != x.server {
-			return x.because(exchange.Drop, otherServer, x.ask.Server.String())
-		}
 	}
 	return h.lease(x)
 }
 
 // lease is the verdict on a machine that asks for an address.
 func (h *handler4) lease(x *exchange4) exchange.Verdict {
-	if len(x.machine.Addrs) == 0 {
+	switch {
+	case len(x.machine.Addrs) == 0:
 		return x.because(exchange.Pass, noAddress, "")
+	case x.ask.State == exchange.Selecting && x.ask.Server != x.self && x.ask.Server != x.server:
+		return x.because(exchange.Drop, otherServer, x.ask.Server.String())
 	}
 	x.network, _ = h.networks.Find(x.req, x.relayed, x.self)
 	first, holds := h.addrs(x)
@@ -242,11 +240,7 @@ func (x *exchange4) nakText() string {
 // recovered reports a panic of the handler with the packet that caused it.
 func (h *handler4) recovered(req *dhcpv4.DHCPv4, value any, stack []byte) {
 	h.metrics.drops[panicked].Inc()
-	packet := func() (text string) {
-		defer exchange.Recover(func(any, []byte) { text = "unprintable" })
-		return hex.EncodeToString(req.ToBytes())
-	}()
-	h.log.WithFields(logrus.Fields{"packet": packet, "panic": value}).Errorf("packet dropped after a panic\n%s", stack)
+	h.log.WithFields(logrus.Fields{"packet": exchange.Dump(req), "panic": value}).Errorf("packet dropped after a panic\n%s", stack)
 }
 
 // logExchange writes the line of one exchange. Nothing is formatted that is

@@ -2,6 +2,7 @@ package coresmd
 
 import (
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
+	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -54,16 +55,11 @@ type metrics struct {
 	passed   []prometheus.Counter // by reason
 }
 
-func newMetrics(r prometheus.Registerer) *metrics {
-	vec := func(name, help, label string) *prometheus.CounterVec {
-		v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "coresmd", Name: name, Help: help}, []string{label})
-		r.MustRegister(v)
-		return v
-	}
-	requests := vec("requests_total", "DHCPv4 requests by the state of the client.", "state")
-	replies := vec("replies_total", "DHCPv4 replies by message type.", "type")
-	drops := vec("drops_total", "DHCPv4 requests answered with silence, by reason.", "reason")
-	passed := vec("passed_total", "DHCPv4 requests passed to the next plugin, by reason.", "reason")
+func newMetrics(p *process.Process) *metrics {
+	requests := p.Counters("coresmd", "requests_total", "DHCPv4 requests by the state of the client.", "state")
+	replies := p.Counters("coresmd", "replies_total", "DHCPv4 replies by message type.", "type")
+	drops := p.Counters("coresmd", "drops_total", "DHCPv4 requests answered with silence, by reason.", "reason")
+	passed := p.Counters("coresmd", "passed_total", "DHCPv4 requests passed to the next plugin, by reason.", "reason")
 
 	m := &metrics{replies: make(map[exchange.Verdict]prometheus.Counter)}
 	for _, s := range exchange.States() {

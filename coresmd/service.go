@@ -3,6 +3,7 @@ package coresmd
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,7 +48,7 @@ func start(c config, p *process.Process, log *logrus.Entry) (*service, error) {
 func (s *service) startMetrics() (err error) {
 	s.metrics, err = process.Share(s.process, "coresmd metrics", "", func() (*metrics, error) {
 		s.log.Infof("coresmd %v", version.Read())
-		return newMetrics(s.process.Registry), nil
+		return newMetrics(s.process), nil
 	})
 	return err
 }
@@ -136,11 +137,18 @@ func (s *service) transferred(t bootfile.Transfer) {
 	if !s.log.Logger.IsLevelEnabled(level) {
 		return
 	}
-	fields := logrus.Fields{"client": t.Client.String(), "file": t.Name, "outcome": string(t.Outcome), "octets": t.Sent}
+	fields := logrus.Fields{"client": t.Client.String(), "file": printable(t.Name), "outcome": string(t.Outcome), "octets": t.Sent}
 	if t.Err != nil {
-		fields["reason"] = t.Err.Error()
+		fields["reason"] = printable(t.Err.Error())
 	}
 	s.log.WithFields(fields).Log(level, "TFTP")
+}
+
+// printable escapes what a client wrote: CoreDHCP's log format does not, and a
+// line break would let a client write lines of its own.
+func printable(text string) string {
+	quoted := strconv.QuoteToASCII(text)
+	return quoted[1 : len(quoted)-1]
 }
 
 // A pollReport tells of looks at SMD: once for each change of state.

@@ -1,15 +1,18 @@
 package coresmd
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/OpenCHAMI/coresmd/internal/bootfile"
 	"github.com/OpenCHAMI/coresmd/internal/dhcptest"
 	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/google/go-cmp/cmp"
@@ -179,5 +182,31 @@ func TestAllocations(t *testing.T) {
 	dhcptest.ServerID("192.0.2.1")(req, prepared)
 	if n := testing.AllocsPerRun(100, func() { b.handle(req, prepared) }); n > 20 {
 		t.Errorf("%v allocations, want at most 20", n)
+	}
+}
+
+// TestTransferLines has the line of a TFTP request, and a name that would make
+// lines of its own.
+func TestTransferLines(t *testing.T) {
+	t.Parallel()
+	b := known(t)
+	client := netip.MustParseAddrPort("192.0.2.11:2070")
+	for _, c := range []struct {
+		transfer bootfile.Transfer
+		want     string
+	}{
+		{bootfile.Transfer{Client: client, Name: "undionly.kpxe", Sent: 9, Outcome: bootfile.Sent}, "info undionly.kpxe sent 9 <nil>"},
+		{bootfile.Transfer{Client: client, Name: "x\" \nlevel=error\x1b", Outcome: bootfile.Missing, Err: errors.New("no \"x\"")}, `info x\" \nlevel=error\x1b missing 0 no \"x\"`},
+		{bootfile.Transfer{Client: client, Name: "/autoexec.ipxe", Outcome: bootfile.Missing, Err: errors.New("none")}, "debug /autoexec.ipxe missing 0 none"},
+		{bootfile.Transfer{Client: client, Name: "../etc/shadow", Outcome: bootfile.Refused, Err: errors.New("outside")}, "warning ../etc/shadow refused 0 outside"},
+		{bootfile.Transfer{Client: client, Name: "size", Outcome: bootfile.Gone, Err: errors.New("aborted")}, "debug size gone 0 aborted"},
+		{bootfile.Transfer{Client: client, Outcome: bootfile.Malformed, Err: errors.New("garbage")}, "debug  malformed 0 garbage"},
+	} {
+		b.plugin.transferred(c.transfer)
+		e := b.log.LastEntry()
+		got := fmt.Sprint(e.Level, " ", e.Data["file"], " ", e.Data["outcome"], " ", e.Data["octets"], " ", e.Data["reason"])
+		if got != c.want || e.Data["client"] != "192.0.2.11:2070" {
+			t.Errorf("%s, want %s", got, c.want)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -156,6 +157,17 @@ func TestRecover(t *testing.T) {
 	}()
 	if got == nil {
 		t.Error("a panic was not reported")
+	}
+}
+
+func TestDump(t *testing.T) {
+	t.Parallel()
+	req := message(t, dhcpv4.MessageTypeDiscover)
+	if got, want := Dump(req), fmt.Sprintf("%x", req.ToBytes()); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got := Dump(nil); got != "unprintable" {
+		t.Errorf("%s", got)
 	}
 }
 

@@ -49,6 +49,13 @@ func New() *Process {
 	}
 }
 
+// Counters registers a metric with one label and returns its vector.
+func (p *Process) Counters(namespace, name, help, label string) *prometheus.CounterVec {
+	v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, []string{label})
+	p.Registry.MustRegister(v)
+	return v
+}
+
 // Go starts run, which works until its context ends.
 func (p *Process) Go(run func(context.Context)) {
 	p.runs.Go(func() { run(p.ctx) })
