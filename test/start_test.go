@@ -2,6 +2,7 @@ package test
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -123,5 +124,21 @@ func refused(t *testing.T, s *site, config string, exprs ...string) {
 		if !regexp.MustCompile(expr).MatchString(said) {
 			t.Errorf("no error says %q, but:\n%s", expr, said)
 		}
+	}
+}
+
+// Without server_id before coresmd the server's own address stands in, and the log says so.
+func TestNoServerID(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, dhcptest.SMDOptions{})
+	s.addNode(1, "192.0.2.11")
+	text := strings.Replace(s.config(s.words()), "    - server_id: 192.0.2.1\n", "", 1)
+	dhcp := dhcptest.StartCoreDHCP(s.server, dhcptest.CoreDHCPBinary(t), text)
+	want := nodeLease(1, "192.0.2.11")
+	want.NextServer = netip.Addr{}
+	compare(t, want, dhcptest.Udhcpc(s.host(1), "eth0", dhcptest.ClientOptions{}))
+	const complaint = `level=error.*no server identifier: put server_id before coresmd; 192\.0\.2\.1 stands in`
+	if n := countLines(dhcp.Log(), complaint); n != 1 {
+		t.Errorf("%d complaints, want one:\n%s", n, dhcp.Log())
 	}
 }
