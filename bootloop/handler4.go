@@ -28,7 +28,7 @@ type handler4 struct {
 	log      *logrus.Entry
 	metrics  *metrics
 	leases   *lease.Table
-	networks []network4 // as in config
+	networks []*network4 // as in config
 	times    []dhcpv4.Modifier
 	boot     *netboot.Replies4
 	loaders  netboot.Loaders

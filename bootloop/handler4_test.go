@@ -272,6 +272,18 @@ func TestNetworks(t *testing.T) {
 	}
 }
 
+// TestRenewalPastTheRelay has a relayed client that renews by unicast: it is
+// told the same router as before.
+func TestRenewalPastTheRelay(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "renew=ack subnet=198.51.100.0/24,pool:198.51.100.200-198.51.100.209")
+	b.dora(one, relay("198.51.100.1"))
+	renewed := b.send(one, request, ciaddr("198.51.100.200"))
+	if got := fmt.Sprint(renewed.MessageType(), renewed.Router()); got != "ACK [198.51.100.1]" {
+		t.Errorf("%s, want the relay as router", got)
+	}
+}
+
 // TestAnotherServer has a client that takes another server's offer: ours is
 // free for the next one.
 func TestAnotherServer(t *testing.T) {

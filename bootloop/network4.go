@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
 	"github.com/OpenCHAMI/coresmd/internal/lease"
@@ -17,19 +18,20 @@ type network4 struct {
 	link.Network
 	pools []int // indices of the pools in the lease table
 	told  []dhcpv4.Modifier
+	relay atomic.Pointer[netip.Addr] // the relay that clients were last heard through
 }
 
-func (n network4) String() string {
+func (n *network4) String() string {
 	if n.Prefix.IsValid() {
 		return n.Prefix.String()
 	}
 	return n.Pools[0].String()
 }
 
-func newNetworks4(c config) []network4 {
-	networks := make([]network4, len(c.networks))
+func newNetworks4(c config) []*network4 {
+	networks := make([]*network4, len(c.networks))
 	for i, n := range c.networks {
-		networks[i].Network = n
+		networks[i] = &network4{Network: n}
 		if n.Prefix.IsValid() {
 			networks[i].told = n.Modifiers()
 		}
@@ -79,6 +81,22 @@ func (h *handler4) prefix(x *exchange4, network int) netip.Prefix {
 		return netip.Prefix{}
 	}
 	return netip.PrefixFrom(n.Pools[0].First, ones).Masked()
+}
+
+// relay returns the relay's address in the client's network, invalid where
+// there is none. A client that renews sends by unicast, past its relay: it is
+// told the one that its network was last heard through.
+func (h *handler4) relay(x *exchange4, prefix netip.Prefix) netip.Addr {
+	last := &h.networks[x.network].relay
+	giaddr := exchange.Addr(x.req.GatewayIPAddr)
+	switch {
+	case prefix.Contains(giaddr):
+		last.Store(&giaddr)
+		return giaddr
+	case giaddr.IsValid(), prefix.Contains(x.self), last.Load() == nil:
+		return netip.Addr{}
+	}
+	return *last.Load()
 }
 
 // outside says that the address asked for cannot be one of the client's

@@ -39,13 +39,13 @@ func (h *handler4) lease(x *exchange4) []dhcpv4.Modifier {
 // relay where there is no other.
 func (h *handler4) router(x *exchange4) dhcpv4.Modifier {
 	prefix := h.prefix(x, x.network)
-	relay := exchange.Addr(x.req.GatewayIPAddr)
+	relay := h.relay(x, prefix)
 	return func(d *dhcpv4.DHCPv4) {
 		if !prefix.IsValid() {
 			return
 		}
 		link.KeepRouters(prefix)(d)
-		if !d.Options.Has(dhcpv4.OptionRouter) && prefix.Contains(relay) {
+		if !d.Options.Has(dhcpv4.OptionRouter) && relay.IsValid() {
 			exchange.Set(dhcpv4.OptionRouter, relay.AsSlice())(d)
 		}
 	}
