@@ -21,6 +21,8 @@ SOURCES := go.mod go.sum $(shell find . \( -name .git -o -name bin -o -name buil
 # What the tests call that a fresh Debian may lack. gcc stands for build-essential: any gcc will do.
 DEPS := postgresql udhcpc isc-dhcp-client dhcpcd-base isc-dhcp-relay tftp-hpa iproute2 iputils-ping procps openssl \
 	git ca-certificates file
+# What the tests on emulated machines need.
+FIRMWARE := iproute2 qemu-system-x86 ipxe-qemu ipxe ovmf
 
 .PHONY: help
 help: ## list the targets
@@ -63,6 +65,15 @@ unit: ## unit tests and fuzz seeds; no root
 .PHONY: e2e
 e2e: check-root build ## real clients, real SMD, in network namespaces; root
 	$(GO) test -count=1 -timeout 15m ./test/...
+
+# Emulated: a machine takes half a minute to its script. Four at once is what two cores bear.
+.PHONY: test-firmware
+test-firmware: check-root install-firmware build ## emulated BIOS and UEFI machines boot, by iPXE and by PXE; root
+	$(GO) test -tags firmware -count=1 -parallel 4 -timeout 15m -v ./test/firmware
+
+.PHONY: install-firmware
+install-firmware:
+	@$(MAKE) install-deps DEPS='$(FIRMWARE)'
 
 .PHONY: check-root
 check-root:

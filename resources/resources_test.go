@@ -2,6 +2,7 @@ package resources
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -9,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 )
 
 func TestBootFiles(t *testing.T) {
@@ -19,7 +20,7 @@ func TestBootFiles(t *testing.T) {
 		t.Errorf("got %d files", len(files))
 	}
 	label := regexp.MustCompile(`(?m)^:(\S+)$`)
-	jump := regexp.MustCompile(`goto (\S+)`)
+	jump := regexp.MustCompile(`(?:goto|set next:string) ([^$\s]+)`)
 	for name, b := range files {
 		if !bytes.HasPrefix(b, []byte("#!ipxe\n")) || !bytes.HasSuffix(b, []byte("\n")) {
 			t.Errorf("%s is no script", name)
@@ -48,6 +49,7 @@ type machine struct {
 	lease     []string // boot files that DHCP brings, "-" for no answer; the last goes on
 	reachable bool     // whether boot files can be fetched
 	slow      bool     // whether everything takes as long as it may
+	old       bool     // whether it is an iPXE of 2019
 	settings  map[string]string
 	clock     int
 	trace     []string
@@ -127,7 +129,7 @@ func (m *machine) command(w []string) (ok bool, jump string, end bool) {
 		n, _ := strconv.Atoi(last)
 		m.clock += n
 		return true, "", false
-	case "iflinkwait", "dhcp", "chain":
+	case "iflinkwait", "ifconf", "dhcp", "chain":
 		return m.network(w)
 	case "reboot":
 		m.note("reboot")
@@ -137,16 +139,21 @@ func (m *machine) command(w []string) (ok bool, jump string, end bool) {
 	return false, "", true
 }
 
+// limits are the seconds after which commands give up by themselves.
+var limits = map[string]int{"iflinkwait": 2, "ifconf": 15, "dhcp": 30, "chain": 30}
+
 func (m *machine) network(w []string) (ok bool, jump string, end bool) {
-	limit := 30000
-	if i := slices.Index(w, "--timeout"); i > 0 {
-		limit, _ = strconv.Atoi(w[i+1])
+	limit := limits[w[0]]
+	if i := slices.IndexFunc(w, func(word string) bool { return strings.HasPrefix(word, "--timeout") }); i > 0 {
+		_, inline, _ := strings.Cut(w[i], "=")
+		ms, _ := strconv.Atoi(cmp.Or(inline, w[i+1]))
+		limit = ms / 1000
 	}
 	took, last := 0, w[len(w)-1]
 	switch w[0] {
 	case "iflinkwait":
-		ok = true
-	case "dhcp":
+		return !m.old, "", false
+	case "ifconf", "dhcp":
 		took = 3
 		if ok = m.lease[0] != "-"; ok {
 			m.settings["filename"] = m.lease[0]
@@ -158,12 +165,10 @@ func (m *machine) network(w []string) (ok bool, jump string, end bool) {
 		ok, end = m.reachable, m.reachable
 	}
 	if m.slow || !ok {
-		took = limit / 1000
+		took = limit
 	}
 	m.clock += took
-	if w[0] != "iflinkwait" {
-		m.note(w[0] + " " + last)
-	}
+	m.note(w[0] + " " + last)
 	return ok, "", end
 }
 
@@ -179,41 +184,61 @@ func TestScripts(t *testing.T) {
 		"never known": {
 			script: "default", first: "default",
 			m:    machine{lease: []string{"default"}, reachable: true},
-			want: []string{"8 dhcp net1", "21 dhcp net1", "44 dhcp net1", "87 dhcp net1", "87 reboot"},
+			want: []string{"8 ifconf net1", "21 ifconf net1", "44 ifconf net1", "87 ifconf net1", "87 reboot"},
 		},
 		"known at once": {
 			script: "reboot.ipxe", first: "/reboot.ipxe",
 			m:    machine{lease: []string{url}, reachable: true},
-			want: []string{"8 dhcp net1", "8 chain " + url},
+			want: []string{"8 ifconf net1", "8 chain " + url},
+		},
+		"known at once, old": {
+			script: "reboot.ipxe", first: "/reboot.ipxe",
+			m:    machine{lease: []string{url}, reachable: true, old: true},
+			want: []string{"8 ifconf net1", "8 chain " + url},
 		},
 		"known in the end": {
 			script: "reboot.ipxe", first: "reboot.ipxe",
 			m:    machine{lease: []string{"reboot.ipxe", "/default", "/reboot.ipxe", url}, reachable: true},
-			want: []string{"8 dhcp net1", "21 dhcp net1", "44 dhcp net1", "87 dhcp net1", "87 chain " + url},
+			want: []string{"8 ifconf net1", "21 ifconf net1", "44 ifconf net1", "87 ifconf net1", "87 chain " + url},
 		},
 		"another name for the script": {
 			script: "reboot.ipxe", first: "tftp://[2001:db8::1]/reboot.ipxe",
-			m:    machine{lease: []string{"tftp://[2001:db8::1]/reboot.ipxe", "-", "", url}, reachable: true},
-			want: []string{"8 dhcp net1", "25 dhcp net1", "48 dhcp net1", "91 dhcp net1", "91 chain " + url},
+			m:    machine{lease: []string{"tftp://[2001:db8::1]/reboot.ipxe", "-", url}, reachable: true},
+			want: []string{"8 ifconf net1", "30 ifconf net1", "53 ifconf net1", "53 chain " + url},
+		},
+		"no boot file for a while": {
+			script: "reboot.ipxe", first: "default",
+			m:    machine{lease: []string{"", "", "", url}, reachable: true},
+			want: []string{"8 ifconf net1", "21 ifconf net1", "44 ifconf net1", "87 ifconf net1", "87 chain " + url},
 		},
 		"DHCP is dead": {
 			script: "reboot.ipxe", first: "default",
 			m:    machine{lease: []string{"-"}},
-			want: []string{"12 dhcp net1", "29 dhcp net1", "56 dhcp net1", "103 dhcp net1", "103 reboot"},
+			want: []string{"17 ifconf net1", "39 ifconf net1", "71 ifconf net1", "81 reboot"},
+		},
+		"DHCP is dead, old": {
+			script: "reboot.ipxe", first: "default",
+			m:    machine{lease: []string{"-"}, old: true},
+			want: []string{"20 ifconf net1", "45 ifconf net1", "80 ifconf net1", "90 reboot"},
+		},
+		"DHCP comes back for the boot file": {
+			script: "reboot.ipxe", first: "default",
+			m:    machine{lease: []string{"-", "-", url}, reachable: true},
+			want: []string{"17 ifconf net1", "39 ifconf net1", "62 ifconf net1", "62 chain " + url},
 		},
 		"all is slow, boot file cannot be fetched": {
 			script: "reboot.ipxe", first: "default",
-			m: machine{lease: []string{url}, slow: true},
+			m: machine{lease: []string{url}, slow: true, old: true},
 			want: []string{
-				"14 dhcp net1", "22 chain " + url, "41 dhcp net1", "49 chain " + url,
-				"78 dhcp net1", "86 chain " + url, "105 dhcp net1", "113 chain " + url, "113 reboot",
+				"20 ifconf net1", "28 chain " + url, "53 ifconf net1", "61 chain " + url,
+				"96 ifconf net1", "104 chain " + url, "114 reboot",
 			},
 		},
-		"all is slow, known in the end, boot file cannot be fetched": {
+		"known in the end, boot file cannot be fetched": {
 			script: "reboot.ipxe", first: "default",
-			m: machine{lease: []string{"default", "default", "default", url}, slow: true},
+			m: machine{lease: []string{"default", "default", "default", url}, old: true},
 			want: []string{
-				"14 dhcp net1", "33 dhcp net1", "62 dhcp net1", "111 dhcp net1", "119 chain " + url, "119 reboot",
+				"8 ifconf net1", "21 ifconf net1", "44 ifconf net1", "87 ifconf net1", "95 chain " + url, "95 reboot",
 			},
 		},
 		"config": {
@@ -244,7 +269,7 @@ func TestScripts(t *testing.T) {
 			m.settings = map[string]string{
 				"filename": test.first, "netX/mac": "02:00:00:00:00:01", "netX/ip": "192.0.2.9", "netX/ifname": "net1",
 			}
-			if diff := cmp.Diff(test.want, m.run(BootFiles()[test.script])); diff != "" {
+			if diff := gocmp.Diff(test.want, m.run(BootFiles()[test.script])); diff != "" {
 				t.Error(diff)
 			}
 			if test.script != "config.ipxe" && m.clock >= 120 {
