@@ -19,6 +19,7 @@ type config struct {
 	bootScript *url.URL // full URL of the boot scripts; goes before bootBase
 	caCert     string
 	cacheValid time.Duration
+	doubt      time.Duration
 	leaseTime  time.Duration
 	domain     string
 	subnets    []link.Network
@@ -57,6 +58,10 @@ func (c *config) options() args.Options {
 		{
 			Name: "cache_valid", Value: args.Duration(&c.cacheValid), Default: "30s",
 			Help: "Time between two looks at SMD.",
+		},
+		{
+			Name: "doubt", Value: args.Duration(&c.doubt), Default: "10m",
+			Help: "How long SMD has to say the same before an inventory that shrank by more than half is believed. An empty one never is.",
 		},
 		{
 			Name: "lease_time", Value: args.LeaseTime(&c.leaseTime), Default: "1h",

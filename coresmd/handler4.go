@@ -33,6 +33,7 @@ type exchange4 struct {
 	server   netip.Addr // the identifier by which the client knows us
 	mac      smd.MAC
 	machine  smd.Machine
+	state    smd.State    // of the inventory
 	network  link.Network // zero where none is declared
 	addr     netip.Addr   // what the machine gets; invalid for an INFORM
 	boot     netboot.Client
@@ -80,11 +81,11 @@ func (h *handler4) decide(x *exchange4) exchange.Verdict {
 		return x.because(exchange.Drop, badHardware, reason)
 	}
 	x.mac = mac
-	machine, known := h.cache.Lookup(x.mac)
-	if !known {
+	found := h.cache.Lookup(x.mac)
+	x.machine, x.state = found.Machine, found.State
+	if !found.Known {
 		return h.stranger(x)
 	}
-	x.machine = machine
 	if !x.self.IsValid() && !h.standIn(x) {
 		return x.because(exchange.Drop, noServerID, "")
 	}
@@ -96,8 +97,10 @@ func (h *handler4) stranger(x *exchange4) exchange.Verdict {
 	switch {
 	case x.ask.State == exchange.Release && !h.process.ReleaseTaken.Load():
 		return x.because(exchange.Drop, released, "")
-	case h.cache.Loaded().IsZero():
+	case x.state == smd.NeverLoaded:
 		return x.because(exchange.Pass, notLoaded, "")
+	case x.state == smd.FromSnapshot:
+		return x.because(exchange.Pass, notInSnapshot, "")
 	}
 	return x.because(exchange.Pass, unknown, "")
 }

@@ -11,6 +11,7 @@ type reason uint8
 const (
 	fine reason = iota
 	notLoaded
+	notInSnapshot
 	unknown
 	badHardware
 	noState
@@ -27,20 +28,21 @@ const (
 
 // reasonNames are the labels of the metrics and the words of the log.
 var reasonNames = [...]string{
-	fine:         "",
-	notLoaded:    "inventory never loaded",
-	unknown:      "unknown machine",
-	badHardware:  "hardware address",
-	noState:      "request without address and server",
-	noServerID:   "no server identifier",
-	otherServer:  "another server's",
-	noAddress:    "no usable address in SMD",
-	otherNetwork: "no address of the client's network in SMD",
-	released:     "release",
-	conflict:     "address conflict",
-	notIts:       "not its address",
-	probe:        "health probe",
-	panicked:     "panic",
+	fine:          "",
+	notLoaded:     "inventory never loaded",
+	notInSnapshot: "not in the snapshot, SMD not heard yet",
+	unknown:       "unknown machine",
+	badHardware:   "hardware address",
+	noState:       "request without address and server",
+	noServerID:    "no server identifier",
+	otherServer:   "another server's",
+	noAddress:     "no usable address in SMD",
+	otherNetwork:  "no address of the client's network in SMD",
+	released:      "release",
+	conflict:      "address conflict",
+	notIts:        "not its address",
+	probe:         "health probe",
+	panicked:      "panic",
 }
 
 func (r reason) String() string { return reasonNames[r] }

@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -46,6 +47,15 @@ func client(t *testing.T, text, caFile string) *Client {
 	return c
 }
 
+func octets(t *testing.T, b Body) string {
+	t.Helper()
+	read, err := io.ReadAll(b.open())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(read)
+}
+
 func reply(status int, kind, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", kind)
@@ -61,7 +71,7 @@ func TestFetch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(Answer{[]byte("[]"), []byte(components)}, got); diff != "" {
+	if diff := cmp.Diff([]string{"[]", components}, []string{octets(t, got.Interfaces), octets(t, got.Components)}); diff != "" {
 		t.Errorf("answer (-want +got):\n%s", diff)
 	}
 }
@@ -80,8 +90,8 @@ func TestRefused(t *testing.T) {
 		"204":         {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, `204 No Content: ""`},
 		"empty 200":   {reply(200, "application/json", ""), `200 with an empty body: no such collection`},
 		"HTML":        {reply(200, "text/html", "<html>login</html>"), `content type "text/html" where application/json belongs: "<html>login</html>"`},
-		"elsewhere":   {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://192.0.2.1/", 302) }, `redirect to http://192.0.2.1/ refused`},
-		"round":       {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, 302) }, `more than 5 redirects`},
+		"elsewhere":   {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound) }, `redirect to http://192.0.2.1/ refused`},
+		"round":       {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }, `more than 5 redirects`},
 		"cut off": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "99")
 			fmt.Fprint(w, "[")
