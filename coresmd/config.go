@@ -20,6 +20,7 @@ type config struct {
 	caCert     string
 	cacheValid time.Duration
 	doubt      time.Duration
+	snapshot   string // a file; "off": none; empty: below $STATE_DIRECTORY
 	leaseTime  time.Duration
 	domain     string
 	subnets    []link.Network
@@ -41,7 +42,7 @@ func (c *config) options() args.Options {
 	return args.Options{
 		{
 			Name: "svc_base_uri", Value: args.URL(&c.smd, "http", "https", "file"), Required: true,
-			Help: "SMD's base URL. `file:///DIR` reads `EthernetInterfaces.json` and `Components.json` in a folder instead.",
+			Help: "SMD's base URL. `file:///DIR` reads `EthernetInterfaces.json` and `Components.json` in a folder instead, `file:///FILE` both lists in one file, such as a snapshot.",
 		},
 		{
 			Name: "ipxe_base_uri", Value: args.URL(&c.bootBase, "http", "https"),
@@ -62,6 +63,10 @@ func (c *config) options() args.Options {
 		{
 			Name: "doubt", Value: args.Duration(&c.doubt), Default: "10m",
 			Help: "How long SMD has to say the same before an inventory that shrank by more than half is believed. An empty one never is.",
+		},
+		{
+			Name: "snapshot_file", Value: args.String(&c.snapshot, "a file or off"),
+			Help: "File that keeps the last good inventory for a start while SMD is down. Without it `inventory.json` in `$STATE_DIRECTORY`; where that is not set there is none and a warning, which `off` silences.",
 		},
 		{
 			Name: "lease_time", Value: args.LeaseTime(&c.leaseTime), Default: "1h",

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -14,10 +16,13 @@ import (
 
 // firstPollLimit bounds the first look at SMD, which setup waits for. SMD may
 // come up later.
-const firstPollLimit = 5 * time.Second
+const (
+	firstPollLimit         = 5 * time.Second
+	firstPollLimitRestored = time.Second // there is a snapshot to serve from
+)
 
 func (s *service) startInventory() (err error) {
-	settings := fmt.Sprintf("svc_base_uri=%v ca_cert=%s cache_valid=%v doubt=%v", s.smd, s.caCert, s.cacheValid, s.doubt)
+	settings := fmt.Sprintf("svc_base_uri=%v ca_cert=%s cache_valid=%v doubt=%v snapshot_file=%s", s.smd, s.caCert, s.cacheValid, s.doubt, s.snapshot)
 	s.cache, err = process.Share(s.process, "inventory", settings, func() (*smd.Cache, error) {
 		source, err := s.source()
 		if err != nil {
@@ -38,14 +43,37 @@ func (s *service) source() (smd.Source, error) {
 // runInventory looks at SMD once and goes on doing so.
 func (s *service) runInventory(source smd.Source) *smd.Cache {
 	report := &inventoryReport{log: s.log, process: s.process, source: s.smd.Redacted()}
-	cache := smd.NewCache(smd.Options{Source: source, Interval: s.cacheValid, Doubt: s.doubt, OnPoll: report.poll})
+	cache := smd.NewCache(smd.Options{
+		Source: source, Interval: s.cacheValid, Doubt: s.doubt, Snapshot: s.snapshotFile(), OnPoll: report.poll,
+	})
 	report.status = cache.Status
-	ctx, cancel := context.WithTimeout(s.process.Context(), firstPollLimit)
+	limit := firstPollLimit
+	if report.restored(cache.Restore()) {
+		limit = firstPollLimitRestored
+	}
+	ctx, cancel := context.WithTimeout(s.process.Context(), limit)
 	defer cancel()
 	_ = cache.Refresh(ctx) // reported; asked again soon
 	s.process.Go(func(ctx context.Context) { _ = cache.Run(ctx) })
 	s.process.Go(func(ctx context.Context) { s.trustOnSignal(ctx, cache) })
 	return cache
+}
+
+// snapshotFile returns the file that the inventory is kept in; nil: none.
+func (s *service) snapshotFile() *smd.Snapshot {
+	path := s.snapshot
+	switch {
+	case path == "off", path == "" && s.smd.Scheme == "file":
+		return nil
+	case path == "":
+		folder, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":")
+		if folder == "" {
+			s.log.Warn("neither snapshot_file nor $STATE_DIRECTORY is set: a start while SMD is down has no inventory")
+			return nil
+		}
+		path = filepath.Join(folder, "inventory.json")
+	}
+	return &smd.Snapshot{Path: path, Source: s.smd.Redacted()}
 }
 
 // trustOnSignal believes what SMD says now whenever a human asks for it by

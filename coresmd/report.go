@@ -17,6 +17,7 @@ type inventoryReport struct {
 	status   func() smd.Status
 	failing  bool      // the last poll failed; written by one poll at a time
 	doubting smd.Doubt // the last one that was told; zero: none
+	unsaved  string    // why the last snapshot was not written
 }
 
 // mostFaults bounds the lines about faults of one poll.
@@ -26,6 +27,7 @@ func (r *inventoryReport) poll(p smd.Poll) {
 	r.process.StrangersUnknown.Store(!p.State.TellsStrangers())
 	r.failure(p)
 	r.doubt(p)
+	r.snapshot(p)
 	if p.Changed {
 		r.log.Infof("inventory of %s: %d machines, %d faults", r.source, p.Machines, p.Faults)
 	}
@@ -36,6 +38,32 @@ func (r *inventoryReport) poll(p smd.Poll) {
 		}
 		r.log.Warnf("inventory: %v", f)
 	}
+}
+
+// restored tells of the snapshot that serves until SMD is heard. It returns
+// false if there is none.
+func (r *inventoryReport) restored(err error) bool {
+	now := r.status()
+	switch {
+	case err != nil:
+		r.log.Errorf("%v: set aside, SMD has to be heard first", err)
+		return false
+	case now.State != smd.FromSnapshot:
+		return false
+	}
+	r.log.Warnf("serving %d machines from the snapshot of %s, %v old, until SMD is heard",
+		now.Machines, now.Loaded.Format(time.RFC3339), time.Since(now.Loaded).Truncate(time.Second))
+	return true
+}
+
+// snapshot tells of a snapshot that could not be written, once for each
+// reason.
+func (r *inventoryReport) snapshot(p smd.Poll) {
+	if p.Unsaved == nil || p.Unsaved.Error() == r.unsaved {
+		return
+	}
+	r.unsaved = p.Unsaved.Error()
+	r.log.Errorf("%v", p.Unsaved)
 }
 
 // failure tells when SMD goes away and comes back.

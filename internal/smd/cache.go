@@ -14,6 +14,7 @@ type Options struct {
 	Source   Source
 	Interval time.Duration // between two polls
 	Doubt    time.Duration // of agreement before a shrunk inventory is believed; 0 means DefaultDoubt
+	Snapshot *Snapshot     // keeps the inventory on disk; nil: none
 	OnPoll   func(Poll)    // called after each poll, outside the cache's lock; may be nil
 }
 
@@ -43,6 +44,7 @@ type Poll struct {
 	Changed   bool    // the index is another one than before, or the first that SMD gave
 	Machines  int     // in the index, after this poll
 	Doubt     Doubt   // of a doubted poll
+	Unsaved   error   // why the snapshot could not be written
 	NewFaults []Fault // those that the poll before did not have
 	Faults    int     // all of them
 	Took      time.Duration
@@ -73,11 +75,14 @@ type Cache struct {
 	refresh sync.Mutex      // held by the one poll that runs
 	sum     digest          // guarded by refresh: of the last answer that was believed
 	doubter doubter         // guarded by refresh
+	saver   saver           // guarded by refresh
 	orphans map[string]bool // guarded by refresh: components that were asked for twice and are not there
 }
 
 // NewCache returns a cache that holds nothing yet.
-func NewCache(o Options) *Cache { return &Cache{opts: o, doubter: newDoubter(o.Doubt)} }
+func NewCache(o Options) *Cache {
+	return &Cache{opts: o, doubter: newDoubter(o.Doubt), saver: saver{snapshot: o.Snapshot}}
+}
 
 // A Finding is what the inventory says of a MAC address.
 type Finding struct {
@@ -144,6 +149,7 @@ func (c *Cache) ask(ctx context.Context, trust bool) error {
 	defer c.refresh.Unlock()
 	began := time.Now()
 	poll := c.poll(ctx, began, trust)
+	poll.Unsaved = c.save(poll)
 	poll.Took = time.Since(began)
 	if c.opts.OnPoll != nil {
 		c.opts.OnPoll(poll)
@@ -174,6 +180,14 @@ func (c *Cache) take(ctx context.Context, answer Answer, began time.Time, trust 
 	}
 	c.sum = sum
 	return c.accept(inv, began)
+}
+
+// save writes the snapshot after a poll that brought something to believe.
+func (c *Cache) save(p Poll) error {
+	if p.Outcome != Changed && p.Outcome != Unchanged {
+		return nil
+	}
+	return c.saver.save(c.serving(), c.Status().Loaded, time.Now())
 }
 
 func (c *Cache) serving() Index {
@@ -233,6 +247,7 @@ func (c *Cache) keep(began time.Time) Poll {
 func (c *Cache) accept(inv *inventory, began time.Time) Poll {
 	c.doubter.doubt = Doubt{}
 	same := maps.EqualFunc(c.serving(), inv.index, Machine.equal)
+	c.saver.unsaved = c.saver.unsaved || !same
 
 	c.mu.Lock()
 	defer c.mu.Unlock()

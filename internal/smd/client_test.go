@@ -90,8 +90,10 @@ func TestRefused(t *testing.T) {
 		"204":         {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, `204 No Content: ""`},
 		"empty 200":   {reply(200, "application/json", ""), `200 with an empty body: no such collection`},
 		"HTML":        {reply(200, "text/html", "<html>login</html>"), `content type "text/html" where application/json belongs: "<html>login</html>"`},
-		"elsewhere":   {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound) }, `redirect to http://192.0.2.1/ refused`},
-		"round":       {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }, `more than 5 redirects`},
+		"elsewhere": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
+		}, `redirect to http://192.0.2.1/ refused`},
+		"round": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }, `more than 5 redirects`},
 		"cut off": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "99")
 			fmt.Fprint(w, "[")
