@@ -132,7 +132,7 @@ func (h *handler4) discover(x *exchange4) exchange.Verdict {
 	if x.network < 0 {
 		return x.because(exchange.Drop, noPool, h.from(x))
 	}
-	if _, holds := h.leases.Held(x.mac); !holds && h.process.StrangersUnknown.Load() {
+	if _, holds := h.leases.Held(x.mac); !holds && !h.unsynced && h.process.StrangersUnknown.Load() {
 		return x.because(exchange.Drop, notLoaded, "")
 	}
 	l, err := h.leases.Acquire(x.mac, h.networks[x.network].pools...)
@@ -152,20 +152,30 @@ func (h *handler4) selecting(x *exchange4) exchange.Verdict {
 		return x.because(exchange.Drop, otherServer, x.ask.Server.String())
 	}
 	if !h.inNetwork(x) {
-		return x.because(exchange.NakReply, notOffered, "")
+		return h.refuse(x, notOffered, "")
 	}
 	ctx, cancel := context.WithTimeout(h.process.Context(), commitLimit)
 	defer cancel()
 	l, err := h.leases.Confirm(ctx, x.mac, x.ask.Addr, x.req.HostName())
 	switch {
 	case errors.Is(err, lease.ErrNotOffered):
-		return x.because(exchange.NakReply, notOffered, "")
+		return h.refuse(x, notOffered, "")
 	case err != nil:
 		return h.unwritten(x, l, err)
 	}
 	x.addr = l.Addr
 	h.describe(x)
 	return exchange.Ack
+}
+
+// refuse is the verdict on a request for an address that is not the client's
+// lease. While SMD was not heard the client may be one of its machines, and the
+// address its own: then there is no answer.
+func (h *handler4) refuse(x *exchange4, why reason, detail string) exchange.Verdict {
+	if h.process.StrangersUnknown.Load() {
+		return x.because(exchange.Drop, notLoaded, "")
+	}
+	return x.because(exchange.NakReply, why, detail)
 }
 
 // unwritten is the verdict on a lease that is not on disk: nothing is
@@ -191,11 +201,11 @@ func (h *handler4) returning(x *exchange4) exchange.Verdict {
 	_, pooled := h.leases.PoolOf(x.ask.Addr)
 	switch {
 	case pooled:
-		return x.because(exchange.NakReply, notOurs, "")
+		return h.refuse(x, notOurs, "")
 	case x.network >= 0 && h.outside(x):
-		return x.because(exchange.NakReply, otherNetwork, "")
+		return h.refuse(x, otherNetwork, "")
 	case h.authoritative:
-		return x.because(exchange.NakReply, elsewhere, "authoritative=true")
+		return h.refuse(x, elsewhere, "authoritative=true")
 	}
 	return x.because(exchange.Drop, elsewhere, "")
 }
@@ -304,6 +314,11 @@ func (h *handler4) logExchange(x *exchange4, v exchange.Verdict) {
 		return
 	}
 	fields := logrus.Fields(x.ask.Fields(x.req))
+	if level < logrus.DebugLevel {
+		if held := h.quiet[x.why].Held(); held > 0 {
+			fields["held_back"] = held // lines like this one
+		}
+	}
 	if x.addr.IsValid() {
 		fields["ip"] = x.addr.String()
 	}

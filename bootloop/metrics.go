@@ -44,7 +44,7 @@ var reasonNames = [...]string{
 	notOurs:      "an address of a pool that this client has no lease of",
 	otherNetwork: "an address outside the client's network",
 	elsewhere:    "an address that another server may have given out",
-	notLoaded:    "inventory never loaded, strangers cannot be told from known machines",
+	notLoaded:    "SMD not heard yet, strangers cannot be told from known machines",
 	released:     "release",
 	declined:     "decline",
 	probe:        "health probe",

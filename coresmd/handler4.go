@@ -143,6 +143,8 @@ func (h *handler4) lease(x *exchange4) exchange.Verdict {
 		x.addr = first
 		h.describe(x)
 		return exchange.Offer
+	case !holds && x.state == smd.FromSnapshot:
+		return x.because(exchange.Drop, unsure, first.String()+" was")
 	case !holds:
 		return x.because(exchange.NakReply, notIts, first.String()+" is")
 	}

@@ -22,6 +22,7 @@ const (
 	released
 	conflict
 	notIts
+	unsure
 	probe
 	panicked
 )
@@ -41,6 +42,7 @@ var reasonNames = [...]string{
 	released:      "release",
 	conflict:      "address conflict",
 	notIts:        "not its address",
+	unsure:        "not its address in the snapshot, SMD not heard yet",
 	probe:         "health probe",
 	panicked:      "panic",
 }

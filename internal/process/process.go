@@ -14,7 +14,7 @@ import (
 
 // A Process is what the plugins of one process share. Tests make their own.
 type Process struct {
-	// StrangersUnknown says that no inventory was ever loaded, so that
+	// StrangersUnknown says that SMD was not heard since the start, so that
 	// strangers cannot be told from known machines.
 	StrangersUnknown atomic.Bool
 

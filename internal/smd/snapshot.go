@@ -162,7 +162,7 @@ func encode(out *bufio.Writer, h header, index Index) error {
 			list.add(componentOf(m))
 		}
 	}
-	fmt.Fprint(out, "],\n\"EthernetInterfaces\":[")
+	fmt.Fprintf(out, "],\n\"EthernetInterfaces\":[")
 	list.count = 0
 	for _, mac := range macs {
 		list.add(interfaceOf(index[mac]))
