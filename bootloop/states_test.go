@@ -33,12 +33,11 @@ func TestStates(t *testing.T) {
 				_, its, _ = strings.Cut(b.dora(one), " ")
 			}
 			b.p.StrangersUnknown.Store(row["inventory"] == "does not")
-			got := ""
-			if message == "DISCOVER" {
-				got = b.say(one, discover)
-			} else {
-				got = b.say(one, request, messages[message](its)...)
+			kind, with := discover, []dhcpv4.Modifier(nil)
+			if message != "DISCOVER" {
+				kind, with = request, messages[message](its)
 			}
+			got := b.say(one, kind, with...)
 			word, addr, _ := strings.Cut(got, " ")
 			if addr != "" && row["client"] == "holder" && addr != its {
 				return got + ", which is not its address"

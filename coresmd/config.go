@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/args"
@@ -20,7 +23,9 @@ type config struct {
 	caCert     string
 	cacheValid time.Duration
 	doubt      time.Duration
-	snapshot   string // a file; "off": none; empty: below $STATE_DIRECTORY
+	lookupWait time.Duration // 0: SMD is not asked for single machines
+	answerMax  int64         // octets of one answer of SMD
+	snapshot   string        // a file; "off": none; empty: below $STATE_DIRECTORY
 	leaseTime  time.Duration
 	domain     string
 	subnets    []link.Network
@@ -38,19 +43,14 @@ type config struct {
 }
 
 // options declares what a directive may hold.
-func (c *config) options() args.Options {
+func (c *config) options() args.Options { return slices.Concat(c.inventoryOptions(), c.replyOptions()) }
+
+// inventoryOptions are those of how SMD is read.
+func (c *config) inventoryOptions() args.Options {
 	return args.Options{
 		{
 			Name: "svc_base_uri", Value: args.URL(&c.smd, "http", "https", "file"), Required: true,
 			Help: "SMD's base URL. `file:///DIR` reads `EthernetInterfaces.json` and `Components.json` in a folder instead, `file:///FILE` both lists in one file, such as a snapshot.",
-		},
-		{
-			Name: "ipxe_base_uri", Value: args.URL(&c.bootBase, "http", "https"),
-			Help: "Base URL of the boot script service; `/boot/v1/bootscript?mac=MAC` is appended.",
-		},
-		{
-			Name: "ipxe_uri", Value: args.URL(&c.bootScript, "http", "https"),
-			Help: "Full URL of the boot scripts; `?mac=MAC` is appended. It goes before `ipxe_base_uri`. One of the two is required.",
 		},
 		{
 			Name: "ca_cert", Value: args.String(&c.caCert, "a PEM file"),
@@ -61,12 +61,34 @@ func (c *config) options() args.Options {
 			Help: "Time between two looks at SMD.",
 		},
 		{
+			Name: "lookup_wait", Value: args.Of(&c.lookupWait, "a duration up to 5s such as 200ms, or 0", parseWait), Default: "200ms",
+			Help: "SMD is asked at once for a machine that the inventory lacks, and its packet waits so long for the answer. `0` asks nothing: a new machine is known after `cache_valid`.",
+		},
+		{
 			Name: "doubt", Value: args.Duration(&c.doubt), Default: "10m",
 			Help: "How long SMD has to say the same before an inventory that shrank by more than half is believed. An empty one never is.",
 		},
 		{
 			Name: "snapshot_file", Value: args.String(&c.snapshot, "a file or off"),
 			Help: "File that keeps the last good inventory for a start while SMD is down. Without it `inventory.json` in `$STATE_DIRECTORY`; where that is not set there is none and a warning, which `off` silences.",
+		},
+		{
+			Name: "answer_max", Value: args.Of(&c.answerMax, "a size from 1MiB to 1024MiB", parseSize), Default: "512MiB",
+			Help: "Largest answer of SMD that is read. An inventory of 50,000 nodes is 18 MB.",
+		},
+	}
+}
+
+// replyOptions are those of what machines are told.
+func (c *config) replyOptions() args.Options {
+	return args.Options{
+		{
+			Name: "ipxe_base_uri", Value: args.URL(&c.bootBase, "http", "https"),
+			Help: "Base URL of the boot script service; `/boot/v1/bootscript?mac=MAC` is appended.",
+		},
+		{
+			Name: "ipxe_uri", Value: args.URL(&c.bootScript, "http", "https"),
+			Help: "Full URL of the boot scripts; `?mac=MAC` is appended. It goes before `ipxe_base_uri`. One of the two is required.",
 		},
 		{
 			Name: "lease_time", Value: args.LeaseTime(&c.leaseTime), Default: "1h",
@@ -104,6 +126,26 @@ func (c *config) options() args.Options {
 func forms() []args.Form {
 	five := args.Form{"svc_base_uri", "ipxe_base_uri", "ca_cert", "cache_valid", "lease_time"}
 	return []args.Form{five, append(five[:5:5], "single_port")}
+}
+
+func parseWait(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	switch {
+	case err != nil:
+		return 0, errors.New("not a duration")
+	case d < 0, d > 5*time.Second:
+		return 0, errors.New("not within 5s")
+	}
+	return d, nil
+}
+
+func parseSize(text string) (int64, error) {
+	number, ok := strings.CutSuffix(text, "MiB")
+	n, err := strconv.ParseInt(number, 10, 64)
+	if !ok || err != nil || n < 1 || n > 1024 {
+		return 0, errors.New("not a size")
+	}
+	return n << 20, nil
 }
 
 // parse reads the words of a directive. It touches nothing outside.

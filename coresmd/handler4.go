@@ -34,6 +34,7 @@ type exchange4 struct {
 	mac      smd.MAC
 	machine  smd.Machine
 	state    smd.State    // of the inventory
+	pulled   smd.Pulled   // what came of asking SMD for the machine
 	network  link.Network // zero where none is declared
 	addr     netip.Addr   // what the machine gets; invalid for an INFORM
 	boot     netboot.Client
@@ -81,9 +82,7 @@ func (h *handler4) decide(x *exchange4) exchange.Verdict {
 		return x.because(exchange.Drop, badHardware, reason)
 	}
 	x.mac = mac
-	found := h.cache.Lookup(x.mac)
-	x.machine, x.state = found.Machine, found.State
-	if !found.Known {
+	if !h.find(x) {
 		return h.stranger(x)
 	}
 	if !x.self.IsValid() && !h.standIn(x) {
@@ -92,11 +91,25 @@ func (h *handler4) decide(x *exchange4) exchange.Verdict {
 	return h.known(x)
 }
 
+// find looks the machine up. SMD is asked for one that wants an address or a
+// configuration and is not known yet. It returns false if nobody knows it.
+func (h *handler4) find(x *exchange4) bool {
+	found := h.cache.Lookup(x.mac)
+	if !found.Known && x.ask.State != exchange.Release && x.ask.State != exchange.Decline && x.ask.State != exchange.None {
+		found, x.pulled = h.cache.Pull(x.mac)
+		h.metrics.pulled[x.pulled].Inc()
+	}
+	x.machine, x.state = found.Machine, found.State
+	return found.Known
+}
+
 // stranger is the verdict on a machine that SMD does not know.
 func (h *handler4) stranger(x *exchange4) exchange.Verdict {
 	switch {
 	case x.ask.State == exchange.Release && !h.process.ReleaseTaken.Load():
 		return x.because(exchange.Drop, released, "")
+	case x.ask.State == exchange.Discover && x.pulled == smd.Busy:
+		return x.because(exchange.Drop, busy, "")
 	case x.state == smd.NeverLoaded:
 		return x.because(exchange.Pass, notLoaded, "")
 	case x.state == smd.FromSnapshot:
@@ -261,7 +274,7 @@ func (h *handler4) logExchange(x *exchange4, v exchange.Verdict) {
 	switch {
 	case x.why == conflict:
 		level = logrus.WarnLevel
-	case v == exchange.Pass, x.why == probe:
+	case v == exchange.Pass, x.why == probe, x.why == busy:
 		level = logrus.DebugLevel
 	}
 	if !h.log.Logger.IsLevelEnabled(level) {

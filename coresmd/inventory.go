@@ -22,7 +22,8 @@ const (
 )
 
 func (s *service) startInventory() (err error) {
-	settings := fmt.Sprintf("svc_base_uri=%v ca_cert=%s cache_valid=%v doubt=%v snapshot_file=%s", s.smd, s.caCert, s.cacheValid, s.doubt, s.snapshot)
+	settings := fmt.Sprintf("svc_base_uri=%v ca_cert=%s cache_valid=%v doubt=%v snapshot_file=%s lookup_wait=%v answer_max=%d",
+		s.smd, s.caCert, s.cacheValid, s.doubt, s.snapshot, s.lookupWait, s.answerMax)
 	s.cache, err = process.Share(s.process, "inventory", settings, func() (*smd.Cache, error) {
 		source, err := s.source()
 		if err != nil {
@@ -37,14 +38,20 @@ func (s *service) source() (smd.Source, error) {
 	if s.smd.Scheme == "file" {
 		return smd.Folder{Path: s.smd.Path}, nil
 	}
-	return smd.NewClient(s.smd, s.caCert)
+	client, err := smd.NewClient(s.smd, s.caCert)
+	if err != nil {
+		return nil, err
+	}
+	client.Limit(s.answerMax)
+	return client, nil
 }
 
 // runInventory looks at SMD once and goes on doing so.
 func (s *service) runInventory(source smd.Source) *smd.Cache {
 	report := &inventoryReport{log: s.log, process: s.process, source: s.smd.Redacted()}
 	cache := smd.NewCache(smd.Options{
-		Source: source, Interval: s.cacheValid, Doubt: s.doubt, Snapshot: s.snapshotFile(), OnPoll: report.poll,
+		Source: source, Interval: s.cacheValid, Doubt: s.doubt, Snapshot: s.snapshotFile(), PullWait: s.lookupWait,
+		OnPoll: report.poll, OnQuestion: report.question,
 	})
 	report.status = cache.Status
 	limit := firstPollLimit

@@ -2,6 +2,7 @@ package coresmd
 
 import (
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
+	"github.com/OpenCHAMI/coresmd/internal/smd"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -13,6 +14,7 @@ const (
 	notLoaded
 	notInSnapshot
 	unknown
+	busy
 	badHardware
 	noState
 	noServerID
@@ -33,6 +35,7 @@ var reasonNames = [...]string{
 	notLoaded:     "inventory never loaded",
 	notInSnapshot: "not in the snapshot, SMD not heard yet",
 	unknown:       "unknown machine",
+	busy:          "too many unknown machines wait for SMD's word",
 	badHardware:   "hardware address",
 	noState:       "request without address and server",
 	noServerID:    "no server identifier",
@@ -56,6 +59,7 @@ type metrics struct {
 	replies  map[exchange.Verdict]prometheus.Counter
 	drops    []prometheus.Counter // by reason
 	passed   []prometheus.Counter // by reason
+	pulled   []prometheus.Counter // by smd.Pulled
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -68,6 +72,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	replies := vec("replies_total", "DHCPv4 replies by message type.", "type")
 	drops := vec("drops_total", "DHCPv4 requests answered with silence, by reason.", "reason")
 	passed := vec("passed_total", "DHCPv4 requests passed to the next plugin, by reason.", "reason")
+	pulls := vec("pulls_total", "DHCPv4 requests of machines that the inventory lacks, by what came of asking SMD for them.", "outcome")
 
 	m := &metrics{replies: make(map[exchange.Verdict]prometheus.Counter)}
 	for _, s := range exchange.States() {
@@ -79,6 +84,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	for r := range reasonNames {
 		m.drops = append(m.drops, drops.WithLabelValues(reason(r).String()))
 		m.passed = append(m.passed, passed.WithLabelValues(reason(r).String()))
+	}
+	for _, p := range smd.AllPulled() {
+		m.pulled = append(m.pulled, pulls.WithLabelValues(p.String()))
 	}
 	return m
 }

@@ -17,7 +17,8 @@ type inventoryReport struct {
 	status   func() smd.Status
 	failing  bool      // the last poll failed; written by one poll at a time
 	doubting smd.Doubt // the last one that was told; zero: none
-	unsaved  string    // why the last snapshot was not written
+	mute     process.Limit
+	unsaved  string // why the last snapshot was not written
 }
 
 // mostFaults bounds the lines about faults of one poll.
@@ -97,6 +98,19 @@ func (r *inventoryReport) doubt(p smd.Poll) {
 			r.source, p.Doubt.Machines, p.Doubt.Before, until(p.Doubt), os.Getpid())
 	}
 	r.doubting = p.Doubt
+}
+
+// question tells of questions about single machines: once that SMD ignores
+// what it is asked for, and once a minute that it did not answer.
+func (r *inventoryReport) question(q smd.Question) {
+	switch {
+	case q.Unfiltered:
+		r.log.Warnf("%s ignores ?MACAddress= and sends everything: it is no longer asked for single machines, new ones are known after cache_valid", r.source)
+	case q.Err != nil && r.mute.Allow(time.Now()):
+		r.log.Warnf("%s was asked for %d machines that the inventory lacks: %v", r.source, q.Asked, q.Err)
+	case q.Found > 0:
+		r.log.Infof("%s has %d of %d machines that the inventory lacked", r.source, q.Found, q.Asked)
+	}
 }
 
 // until says for how long an answer is not believed.

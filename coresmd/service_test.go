@@ -121,7 +121,7 @@ func TestDirectivesShare(t *testing.T) {
 	}
 	words = directive()
 	_, err = try(t, words, words+" cache_valid=5s")
-	want := fmt.Sprintf("coresmd: inventory: two directives of one process differ: svc_base_uri=%s ca_cert= cache_valid=30s doubt=10m0s snapshot_file=, and svc_base_uri=%s ca_cert= cache_valid=5s doubt=10m0s snapshot_file=", smd.URL, smd.URL)
+	want := fmt.Sprintf("coresmd: inventory: two directives of one process differ: svc_base_uri=%s ca_cert= cache_valid=30s doubt=10m0s snapshot_file= lookup_wait=200ms answer_max=536870912, and svc_base_uri=%s ca_cert= cache_valid=5s doubt=10m0s snapshot_file= lookup_wait=200ms answer_max=536870912", smd.URL, smd.URL)
 	if err == nil || err.Error() != want {
 		t.Errorf("other cache_valid:\n%v, want\n%s", err, want)
 	}

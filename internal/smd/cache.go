@@ -15,7 +15,10 @@ type Options struct {
 	Interval time.Duration // between two polls
 	Doubt    time.Duration // of agreement before a shrunk inventory is believed; 0 means DefaultDoubt
 	Snapshot *Snapshot     // keeps the inventory on disk; nil: none
-	OnPoll   func(Poll)    // called after each poll, outside the cache's lock; may be nil
+	PullWait time.Duration // how long a packet waits for SMD's word on an unknown machine; 0: it is not asked
+
+	OnPoll     func(Poll)     // called after each poll, outside the cache's lock; may be nil
+	OnQuestion func(Question) // called after each question about machines; may be nil
 }
 
 // An Outcome is what became of a poll.
@@ -61,7 +64,8 @@ const (
 
 // A Cache holds the index of the last good poll.
 type Cache struct {
-	opts Options
+	opts   Options
+	puller *puller // nil: SMD is not asked for single machines
 
 	mu      sync.RWMutex
 	index   Index              // guarded by mu; never written to, only replaced
@@ -72,6 +76,9 @@ type Cache struct {
 	failing bool               // guarded by mu; the last poll failed
 	doubted bool               // guarded by mu; the last answer is in doubt
 
+	pulled      map[MAC]pulled     // guarded by mu: beside index, asked for since the last poll
+	pulledAddrs map[netip.Addr]MAC // guarded by mu: of pulled
+
 	refresh sync.Mutex      // held by the one poll that runs
 	sum     digest          // guarded by refresh: of the last answer that was believed
 	doubter doubter         // guarded by refresh
@@ -81,7 +88,12 @@ type Cache struct {
 
 // NewCache returns a cache that holds nothing yet.
 func NewCache(o Options) *Cache {
-	return &Cache{opts: o, doubter: newDoubter(o.Doubt), saver: saver{snapshot: o.Snapshot}}
+	c := &Cache{opts: o, doubter: newDoubter(o.Doubt), saver: saver{snapshot: o.Snapshot}}
+	if _, ok := o.Source.(Asker); ok && o.PullWait > 0 {
+		c.puller = newPuller(o.PullWait)
+		c.puller.ask, c.puller.report = c.question, o.OnQuestion
+	}
+	return c
 }
 
 // A Finding is what the inventory says of a MAC address.
@@ -96,6 +108,11 @@ func (c *Cache) Lookup(mac MAC) Finding {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	m, ok := c.index[mac]
+	if !ok && len(c.pulled) > 0 {
+		var p pulled
+		p, ok = c.pulled[mac]
+		m = p.Machine
+	}
 	return Finding{m, ok, c.state()}
 }
 
@@ -103,8 +120,9 @@ func (c *Cache) Lookup(mac MAC) Finding {
 func (c *Cache) Claims(a netip.Addr) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	_, ok := c.owner[a]
-	return ok
+	_, polled := c.owner[a]
+	_, pulled := c.pulledAddrs[a]
+	return polled || pulled
 }
 
 // Status is an inventory as a whole.
@@ -145,10 +163,15 @@ func (c *Cache) Refresh(ctx context.Context) error { return c.ask(ctx, false) }
 func (c *Cache) Trust(ctx context.Context) error { return c.ask(ctx, true) }
 
 func (c *Cache) ask(ctx context.Context, trust bool) error {
+	return c.enter(func(began time.Time) Poll { return c.poll(ctx, began, trust) })
+}
+
+// enter does one poll and tells of it.
+func (c *Cache) enter(do func(began time.Time) Poll) error {
 	c.refresh.Lock()
 	defer c.refresh.Unlock()
 	began := time.Now()
-	poll := c.poll(ctx, began, trust)
+	poll := do(began)
 	poll.Unsaved = c.save(poll)
 	poll.Took = time.Since(began)
 	if c.opts.OnPoll != nil {
@@ -240,6 +263,7 @@ func (c *Cache) keep(began time.Time) Poll {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.loaded, c.failing, c.doubted = began, false, false
+	c.forget(began)
 	return c.polled(Poll{Outcome: Unchanged})
 }
 
@@ -257,6 +281,7 @@ func (c *Cache) accept(inv *inventory, began time.Time) Poll {
 	}
 	c.owner, c.faults = inv.owner, slices.Clip(inv.faults)
 	c.basis, c.loaded, c.failing, c.doubted = aPoll, began, false, false
+	c.forget(began)
 	return c.polled(poll)
 }
 
