@@ -213,6 +213,9 @@ func (h *handler4) returning(x *exchange4) exchange.Verdict {
 // extend is the verdict on the renewal of a temporary lease. A NAK lets the
 // client ask anew, and its address stays reserved for it.
 func (h *handler4) extend(x *exchange4) exchange.Verdict {
+	if h.process.Claimed(x.ask.Addr) {
+		return x.because(exchange.NakReply, claimed, "")
+	}
 	if !h.renew {
 		return x.because(exchange.NakReply, renewal, "")
 	}

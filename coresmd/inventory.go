@@ -54,6 +54,7 @@ func (s *service) runInventory(source smd.Source) *smd.Cache {
 		OnPoll: report.poll, OnQuestion: report.question,
 	})
 	report.status = cache.Status
+	s.process.Claim(cache.Claims)
 	limit := firstPollLimit
 	if report.restored(cache.Restore()) {
 		limit = firstPollLimitRestored
