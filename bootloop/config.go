@@ -23,6 +23,7 @@ type config struct {
 	scriptPath    string
 	renew         bool // renewals are acknowledged
 	authoritative bool
+	unsynced      bool       // strangers get offers before SMD was heard
 	start, end    netip.Addr // the older single range
 	subnetPools   []link.Network
 	subnets       []link.Network
@@ -51,6 +52,10 @@ func (c *config) options() args.Options {
 		{
 			Name: "renew", Value: args.OneOf(&c.renew, "ack", "nak"), Default: "nak",
 			Help: "What renewals are answered with. `nak` makes a client ask anew, so that it gets its real lease once SMD knows it, and the same temporary address until then. `ack` renews: a BMC that is being crawled keeps its connections.",
+		},
+		{
+			Name: "unsynced", Value: args.OneOf(&c.unsynced, "offer", "wait"), Default: "wait",
+			Help: "What machines without a lease get while SMD was not heard since the start, so that strangers cannot be told from its machines. `wait` offers them nothing, `offer` a temporary address.",
 		},
 		{
 			Name: "offer_time", Value: args.LeaseTime(&c.offerTime), Default: "10s",

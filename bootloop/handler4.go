@@ -131,7 +131,7 @@ func (h *handler4) discover(x *exchange4) exchange.Verdict {
 	if x.network < 0 {
 		return x.because(exchange.Drop, noPool, h.from(x))
 	}
-	if _, holds := h.leases.Held(x.mac); !holds && h.process.StrangersUnknown.Load() {
+	if _, holds := h.leases.Held(x.mac); !holds && !h.unsynced && h.process.StrangersUnknown.Load() {
 		return x.because(exchange.Drop, notLoaded, "")
 	}
 	l, err := h.leases.Acquire(x.mac, h.networks[x.network].pools...)
@@ -151,7 +151,7 @@ func (h *handler4) selecting(x *exchange4) exchange.Verdict {
 		return x.because(exchange.Drop, otherServer, x.ask.Server.String())
 	}
 	if !h.inNetwork(x) {
-		return x.because(exchange.NakReply, notOffered, "")
+		return h.refuse(x, notOffered, "")
 	}
 	ctx, cancel := context.WithTimeout(h.process.Context(), commitLimit)
 	defer cancel()
@@ -163,13 +163,23 @@ func (h *handler4) selecting(x *exchange4) exchange.Verdict {
 func (h *handler4) committed(x *exchange4, l lease.Lease, err error) exchange.Verdict {
 	switch {
 	case errors.Is(err, lease.ErrNotOffered), errors.Is(err, lease.ErrNotLeased):
-		return x.because(exchange.NakReply, notOffered, "")
+		return h.refuse(x, notOffered, "")
 	case err != nil:
 		return h.unwritten(x, l, err)
 	}
 	x.addr = l.Addr
 	h.describe(x)
 	return exchange.Ack
+}
+
+// refuse is the verdict on a request for an address that is not the client's
+// lease. While SMD was not heard the client may be one of its machines, and the
+// address its own: then there is no answer.
+func (h *handler4) refuse(x *exchange4, why reason, detail string) exchange.Verdict {
+	if h.process.StrangersUnknown.Load() {
+		return x.because(exchange.Drop, notLoaded, "")
+	}
+	return x.because(exchange.NakReply, why, detail)
 }
 
 // unwritten is the verdict on a lease that is not on disk: nothing is
@@ -195,11 +205,11 @@ func (h *handler4) returning(x *exchange4) exchange.Verdict {
 	_, pooled := h.leases.PoolOf(x.ask.Addr)
 	switch {
 	case pooled:
-		return x.because(exchange.NakReply, notOurs, "")
+		return h.refuse(x, notOurs, "")
 	case x.network >= 0 && h.outside(x):
-		return x.because(exchange.NakReply, otherNetwork, "")
+		return h.refuse(x, otherNetwork, "")
 	case h.authoritative:
-		return x.because(exchange.NakReply, elsewhere, "authoritative=true")
+		return h.refuse(x, elsewhere, "authoritative=true")
 	}
 	return x.because(exchange.Drop, elsewhere, "")
 }
@@ -207,6 +217,9 @@ func (h *handler4) returning(x *exchange4) exchange.Verdict {
 // extend is the verdict on the renewal of a temporary lease. A NAK lets the
 // client ask anew, and its address stays reserved for it.
 func (h *handler4) extend(x *exchange4) exchange.Verdict {
+	if h.process.Claimed(x.ask.Addr) {
+		return x.because(exchange.NakReply, claimed, "")
+	}
 	if !h.renew {
 		return x.because(exchange.NakReply, renewal, "")
 	}
@@ -296,6 +309,11 @@ func (h *handler4) logExchange(x *exchange4, v exchange.Verdict) {
 		return
 	}
 	fields := logrus.Fields(x.ask.Fields(x.req))
+	if level < logrus.DebugLevel {
+		if held := h.quiet[x.why].Held(); held > 0 {
+			fields["held_back"] = held // lines like this one
+		}
+	}
 	if x.addr.IsValid() {
 		fields["ip"] = x.addr.String()
 	}

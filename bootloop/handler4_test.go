@@ -320,7 +320,7 @@ func TestInventoryNeverLoaded(t *testing.T) {
 			lines = append(lines, e.Data["reason"].(string))
 		}
 	}
-	if diff := cmp.Diff([]string{"inventory never loaded, strangers cannot be told from known machines"}, lines); diff != "" {
+	if diff := cmp.Diff([]string{"SMD not heard yet, strangers cannot be told from known machines"}, lines); diff != "" {
 		t.Errorf("errors (-want +got):\n%s", diff)
 	}
 }

@@ -20,6 +20,7 @@ const (
 	notOffered
 	notWritten
 	renewal
+	claimed
 	notOurs
 	otherNetwork
 	elsewhere
@@ -42,10 +43,11 @@ var reasonNames = [...]string{
 	notOffered:   "not the offered address, or the offer ended",
 	notWritten:   "lease not written",
 	renewal:      "renewal of a temporary lease, renew=ack would allow it",
+	claimed:      "SMD assigns this address to another machine",
 	notOurs:      "an address of a pool that this client has no lease of",
 	otherNetwork: "an address outside the client's network",
 	elsewhere:    "an address that another server may have given out",
-	notLoaded:    "inventory never loaded, strangers cannot be told from known machines",
+	notLoaded:    "SMD not heard yet, strangers cannot be told from known machines",
 	released:     "release",
 	declined:     "decline",
 	probe:        "health probe",

@@ -3,6 +3,7 @@ package bootloop
 import (
 	"context"
 	"fmt"
+	"net/netip"
 
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
 	"github.com/OpenCHAMI/coresmd/internal/lease"
@@ -35,6 +36,9 @@ func start(c config, p *process.Process, log *logrus.Entry) (*handler4, error) {
 		return nil, fmt.Errorf("bootloop: %w", err)
 	}
 	p.ReleaseTaken.Store(true)
+	for _, pool := range c.pools {
+		p.Reserve("pool "+pool.String(), func(a netip.Addr) bool { return !a.Less(pool.First) && !pool.Last.Less(a) })
+	}
 	return h, nil
 }
 
@@ -42,7 +46,7 @@ func start(c config, p *process.Process, log *logrus.Entry) (*handler4, error) {
 func (h *handler4) openLeases() (*lease.Table, error) {
 	table, problems, err := lease.Open(h.leaseFile, lease.Options{
 		Pools: h.pools, LeaseTime: h.leaseTime, OfferTime: h.offerTime, DeclineTime: h.declineTime,
-		Taken: h.infra.taken,
+		Taken: func(a netip.Addr) bool { return h.infra.taken(a) || h.process.Claimed(a) },
 	})
 	if err != nil {
 		return nil, err

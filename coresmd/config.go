@@ -4,11 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/args"
 	"github.com/OpenCHAMI/coresmd/internal/link"
 	"github.com/OpenCHAMI/coresmd/internal/netboot"
+	"github.com/OpenCHAMI/coresmd/internal/smd"
 	"github.com/insomniacslk/dhcp/iana"
 )
 
@@ -17,8 +21,12 @@ type config struct {
 	smd        *url.URL // http, https, or file: a folder
 	bootBase   *url.URL // base of the boot script service
 	bootScript *url.URL // full URL of the boot scripts; goes before bootBase
-	caCert     string
+	trust      smd.Trust
 	cacheValid time.Duration
+	doubt      time.Duration
+	lookupWait time.Duration // 0: SMD is not asked for single machines
+	answerMax  int64         // octets of one answer of SMD
+	snapshot   string        // a file; "off": none; empty: below $STATE_DIRECTORY
 	leaseTime  time.Duration
 	domain     string
 	subnets    []link.Network
@@ -37,11 +45,42 @@ type config struct {
 
 // options declares what a directive may hold.
 func (c *config) options() args.Options {
+	return slices.Concat(c.inventoryOptions(), trustOptions(&c.trust), c.replyOptions())
+}
+
+// inventoryOptions are those of how SMD is read.
+func (c *config) inventoryOptions() args.Options {
 	return args.Options{
 		{
 			Name: "svc_base_uri", Value: args.URL(&c.smd, "http", "https", "file"), Required: true,
-			Help: "SMD's base URL. `file:///DIR` reads `EthernetInterfaces.json` and `Components.json` in a folder instead.",
+			Help: "SMD's base URL. `file:///DIR` reads `EthernetInterfaces.json` and `Components.json` in a folder instead, `file:///FILE` both lists in one file, such as a snapshot.",
 		},
+		{
+			Name: "cache_valid", Value: args.Duration(&c.cacheValid), Default: "30s",
+			Help: "Time between two looks at SMD.",
+		},
+		{
+			Name: "lookup_wait", Value: args.Of(&c.lookupWait, "a duration up to 5s such as 200ms, or 0", parseWait), Default: "200ms",
+			Help: "SMD is asked at once for a machine that the inventory lacks, and its packet waits so long for the answer. `0` asks nothing: a new machine is known after `cache_valid`.",
+		},
+		{
+			Name: "doubt", Value: args.Duration(&c.doubt), Default: "10m",
+			Help: "How long SMD has to say the same before an inventory that shrank by more than half is believed. An empty one never is.",
+		},
+		{
+			Name: "snapshot_file", Value: args.String(&c.snapshot, "a file or off"),
+			Help: "File that keeps the last good inventory for a start while SMD is down. Without it `inventory.json` in `$STATE_DIRECTORY`; where that is not set there is none and a warning, which `off` silences.",
+		},
+		{
+			Name: "answer_max", Value: args.Of(&c.answerMax, "a size from 1MiB to 1024MiB", parseSize), Default: "512MiB",
+			Help: "Largest answer of SMD that is read. An inventory of 50,000 nodes is 18 MB.",
+		},
+	}
+}
+
+// replyOptions are those of what machines are told.
+func (c *config) replyOptions() args.Options {
+	return args.Options{
 		{
 			Name: "ipxe_base_uri", Value: args.URL(&c.bootBase, "http", "https"),
 			Help: "Base URL of the boot script service; `/boot/v1/bootscript?mac=MAC` is appended.",
@@ -49,14 +88,6 @@ func (c *config) options() args.Options {
 		{
 			Name: "ipxe_uri", Value: args.URL(&c.bootScript, "http", "https"),
 			Help: "Full URL of the boot scripts; `?mac=MAC` is appended. It goes before `ipxe_base_uri`. One of the two is required.",
-		},
-		{
-			Name: "ca_cert", Value: args.String(&c.caCert, "a PEM file"),
-			Help: "Certificates that SMD's certificate is verified against. Without it the system's roots are used.",
-		},
-		{
-			Name: "cache_valid", Value: args.Duration(&c.cacheValid), Default: "30s",
-			Help: "Time between two looks at SMD.",
 		},
 		{
 			Name: "lease_time", Value: args.LeaseTime(&c.leaseTime), Default: "1h",
@@ -89,11 +120,69 @@ func (c *config) options() args.Options {
 	}
 }
 
+// trustOptions declares whom SMD's client believes and who it says it is.
+func trustOptions(trust *smd.Trust) args.Options {
+	return args.Options{
+		{
+			Name: "ca_cert", Value: args.String(&trust.CAFile, "a PEM file"),
+			Help: "Certificates that those of SMD and `token_url` are verified against. Without it the system's roots are used. Read again when it changes.",
+		},
+		{
+			Name: "client_cert", Value: args.String(&trust.ClientCert, "a PEM file"),
+			Help: "Certificate that is shown to SMD and `token_url`. Read again when it changes.",
+		},
+		{
+			Name: "client_key", Value: args.String(&trust.ClientKey, "a PEM file"),
+			Help: "Key of `client_cert`.",
+		},
+		{
+			Name: "token_file", Value: args.String(&trust.TokenFile, "a file"),
+			Help: "File with the bearer token for SMD. Read again when it changes; while it holds none SMD is not asked.",
+		},
+		{
+			Name: "token_url", Value: args.URL(&trust.TokenURL, "http", "https"),
+			Help: "OAuth2 endpoint that gives tokens for `client_id` and its secret. It takes the place of `token_file`.",
+		},
+		{
+			Name: "client_id", Value: args.String(&trust.ClientID, "a name"),
+			Help: "Name of this server at `token_url`.",
+		},
+		{
+			Name: "client_secret_file", Value: args.String(&trust.ClientSecretFile, "a file"),
+			Help: "File with the secret of `client_id`. Read again when a token is due.",
+		},
+		{
+			Name: "token_plain_http", Value: args.Bool(&trust.PlainToken), Default: "false",
+			Help: "Whether tokens and the secret may go over plain http to a host that is not loopback.",
+		},
+	}
+}
+
 // forms returns the positional forms. The one of five words comes from sites
 // with a TFTP server of their own.
 func forms() []args.Form {
 	five := args.Form{"svc_base_uri", "ipxe_base_uri", "ca_cert", "cache_valid", "lease_time"}
 	return []args.Form{five, append(five[:5:5], "single_port")}
+}
+
+func parseWait(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	switch {
+	case err != nil:
+		return 0, errors.New("not a duration")
+	case d < 0, d > 5*time.Second:
+		return 0, errors.New("not within 5s")
+	}
+	return d, nil
+}
+
+func parseSize(text string) (int64, error) {
+	number, ok := strings.CutSuffix(text, "MiB")
+	n, err := strconv.ParseInt(number, 10, 64)
+	if !ok || err != nil || n < 1 || n > 1024 {
+		return 0, errors.New("not a size")
+	}
+	return n << 20, nil
 }
 
 // parse reads the words of a directive. It touches nothing outside.
@@ -120,6 +209,9 @@ func (c *config) validate(given args.Given) error {
 	var errs []error
 	if !given.Unread && !given.Set["ipxe_base_uri"] && !given.Set["ipxe_uri"] {
 		errs = append(errs, errors.New("ipxe_base_uri and ipxe_uri are missing; wanted one of them"))
+	}
+	if c.smd != nil && c.smd.Scheme != "file" {
+		errs = append(errs, c.trust.Validate(c.smd))
 	}
 	table, err := link.NewTable(c.subnets)
 	c.networks = table

@@ -32,6 +32,8 @@ type exchange4 struct {
 	server   netip.Addr // the identifier by which the client knows us
 	mac      smd.MAC
 	machine  smd.Machine
+	state    smd.State    // of the inventory
+	pulled   smd.Pulled   // what came of asking SMD for the machine
 	network  link.Network // zero where none is declared
 	addr     netip.Addr   // what the machine gets; invalid for an INFORM
 	boot     netboot.Client
@@ -79,15 +81,25 @@ func (h *handler4) decide(x *exchange4) exchange.Verdict {
 		return x.because(exchange.Drop, badHardware, reason)
 	}
 	x.mac = mac
-	machine, known := h.cache.Lookup(x.mac)
-	if !known {
+	if !h.find(x) {
 		return h.stranger(x)
 	}
-	x.machine = machine
 	if !x.self.IsValid() && !h.standIn(x) {
 		return x.because(exchange.Drop, noServerID, "")
 	}
 	return h.known(x)
+}
+
+// find looks the machine up. SMD is asked for one that wants an address or a
+// configuration and is not known yet. It returns false if nobody knows it.
+func (h *handler4) find(x *exchange4) bool {
+	found := h.cache.Lookup(x.mac)
+	if !found.Known && x.ask.State != exchange.Release && x.ask.State != exchange.Decline && x.ask.State != exchange.None {
+		found, x.pulled = h.cache.Pull(x.mac)
+		h.metrics.pulled[x.pulled].Inc()
+	}
+	x.machine, x.state = found.Machine, found.State
+	return found.Known
 }
 
 // stranger is the verdict on a machine that SMD does not know.
@@ -95,8 +107,12 @@ func (h *handler4) stranger(x *exchange4) exchange.Verdict {
 	switch {
 	case x.ask.State == exchange.Release && !h.process.ReleaseTaken.Load():
 		return x.because(exchange.Drop, released, "")
-	case h.cache.Loaded().IsZero():
+	case x.ask.State == exchange.Discover && x.pulled == smd.Busy:
+		return x.because(exchange.Drop, busy, "")
+	case x.state == smd.NeverLoaded:
 		return x.because(exchange.Pass, notLoaded, "")
+	case x.state == smd.FromSnapshot:
+		return x.because(exchange.Pass, notInSnapshot, "")
 	}
 	return x.because(exchange.Pass, unknown, "")
 }
@@ -138,6 +154,8 @@ func (h *handler4) lease(x *exchange4) exchange.Verdict {
 		x.addr = first
 		h.describe(x)
 		return exchange.Offer
+	case !holds && x.state == smd.FromSnapshot:
+		return x.because(exchange.Drop, unsure, first.String()+" was")
 	case !holds:
 		return x.because(exchange.NakReply, notIts, first.String()+" is")
 	}
@@ -250,7 +268,7 @@ func (h *handler4) logExchange(x *exchange4, v exchange.Verdict) {
 	switch {
 	case x.why == conflict:
 		level = logrus.WarnLevel
-	case v == exchange.Pass, x.why == probe:
+	case v == exchange.Pass, x.why == probe, x.why == busy:
 		level = logrus.DebugLevel
 	}
 	if !h.log.Logger.IsLevelEnabled(level) {

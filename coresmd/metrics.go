@@ -3,6 +3,7 @@ package coresmd
 import (
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
 	"github.com/OpenCHAMI/coresmd/internal/process"
+	"github.com/OpenCHAMI/coresmd/internal/smd"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -12,7 +13,9 @@ type reason uint8
 const (
 	fine reason = iota
 	notLoaded
+	notInSnapshot
 	unknown
+	busy
 	badHardware
 	noState
 	noServerID
@@ -22,26 +25,30 @@ const (
 	released
 	conflict
 	notIts
+	unsure
 	probe
 	panicked
 )
 
 // reasonNames are the labels of the metrics and the words of the log.
 var reasonNames = [...]string{
-	fine:         "",
-	notLoaded:    "inventory never loaded",
-	unknown:      "unknown machine",
-	badHardware:  "hardware address",
-	noState:      "request without address and server",
-	noServerID:   "no server identifier",
-	otherServer:  "another server's",
-	noAddress:    "no usable address in SMD",
-	otherNetwork: "no address of the client's network in SMD",
-	released:     "release",
-	conflict:     "address conflict",
-	notIts:       "not its address",
-	probe:        "health probe",
-	panicked:     "panic",
+	fine:          "",
+	notLoaded:     "inventory never loaded",
+	notInSnapshot: "not in the snapshot, SMD not heard yet",
+	unknown:       "unknown machine",
+	busy:          "too many unknown machines wait for SMD's word",
+	badHardware:   "hardware address",
+	noState:       "request without address and server",
+	noServerID:    "no server identifier",
+	otherServer:   "another server's",
+	noAddress:     "no usable address in SMD",
+	otherNetwork:  "no address of the client's network in SMD",
+	released:      "release",
+	conflict:      "address conflict",
+	notIts:        "not its address",
+	unsure:        "not its address in the snapshot, SMD not heard yet",
+	probe:         "health probe",
+	panicked:      "panic",
 }
 
 func (r reason) String() string { return reasonNames[r] }
@@ -53,6 +60,7 @@ type metrics struct {
 	replies  map[exchange.Verdict]prometheus.Counter
 	drops    []prometheus.Counter // by reason
 	passed   []prometheus.Counter // by reason
+	pulled   []prometheus.Counter // by smd.Pulled
 }
 
 func newMetrics(p *process.Process) *metrics {
@@ -60,6 +68,7 @@ func newMetrics(p *process.Process) *metrics {
 	replies := p.Counters("coresmd", "replies_total", "DHCPv4 replies by message type.", "type")
 	drops := p.Counters("coresmd", "drops_total", "DHCPv4 requests answered with silence, by reason.", "reason")
 	passed := p.Counters("coresmd", "passed_total", "DHCPv4 requests passed to the next plugin, by reason.", "reason")
+	pulls := p.Counters("coresmd", "pulls_total", "DHCPv4 requests of machines that the inventory lacks, by what came of asking SMD for them.", "outcome")
 
 	m := &metrics{replies: make(map[exchange.Verdict]prometheus.Counter)}
 	for _, s := range exchange.States() {
@@ -71,6 +80,9 @@ func newMetrics(p *process.Process) *metrics {
 	for r := range reasonNames {
 		m.drops = append(m.drops, drops.WithLabelValues(reason(r).String()))
 		m.passed = append(m.passed, passed.WithLabelValues(reason(r).String()))
+	}
+	for _, p := range smd.AllPulled() {
+		m.pulled = append(m.pulled, pulls.WithLabelValues(p.String()))
 	}
 	return m
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/bootfile"
 	"github.com/OpenCHAMI/coresmd/internal/process"
@@ -14,10 +13,6 @@ import (
 	"github.com/OpenCHAMI/coresmd/resources"
 	"github.com/sirupsen/logrus"
 )
-
-// firstPollLimit bounds the first look at SMD, which setup waits for. SMD may
-// come up later.
-const firstPollLimit = 5 * time.Second
 
 // A service is what one directive needs to answer requests. Its inventory and
 // its TFTP server are shared by all directives of the process that name them.
@@ -51,37 +46,6 @@ func (s *service) startMetrics() (err error) {
 		return newMetrics(s.process), nil
 	})
 	return err
-}
-
-func (s *service) startInventory() (err error) {
-	settings := fmt.Sprintf("svc_base_uri=%v ca_cert=%s cache_valid=%v", s.smd, s.caCert, s.cacheValid)
-	s.cache, err = process.Share(s.process, "inventory", settings, func() (*smd.Cache, error) {
-		source, err := s.source()
-		if err != nil {
-			return nil, err
-		}
-		return s.runInventory(source), nil
-	})
-	return err
-}
-
-func (s *service) source() (smd.Source, error) {
-	if s.smd.Scheme == "file" {
-		return smd.Folder{Path: s.smd.Path}, nil
-	}
-	return smd.NewClient(s.smd, s.caCert)
-}
-
-// runInventory looks at SMD once and goes on doing so.
-func (s *service) runInventory(source smd.Source) *smd.Cache {
-	report := &pollReport{log: s.log, process: s.process, source: s.smd.Redacted()}
-	cache := smd.NewCache(smd.Options{Source: source, Interval: s.cacheValid, OnPoll: report.poll})
-	report.loaded = cache.Loaded
-	ctx, cancel := context.WithTimeout(s.process.Context(), firstPollLimit)
-	defer cancel()
-	_ = cache.Refresh(ctx) // reported; asked again soon
-	s.process.Go(func(ctx context.Context) { _ = cache.Run(ctx) })
-	return cache
 }
 
 func (s *service) startTFTP() error {
@@ -149,42 +113,4 @@ func (s *service) transferred(t bootfile.Transfer) {
 func printable(text string) string {
 	quoted := strconv.QuoteToASCII(text)
 	return quoted[1 : len(quoted)-1]
-}
-
-// A pollReport tells of looks at SMD: once for each change of state.
-type pollReport struct {
-	log     *logrus.Entry
-	process *process.Process
-	source  string
-	loaded  func() time.Time
-	failing bool // written by one poll at a time
-}
-
-// mostFaults bounds the lines about faults of one poll.
-const mostFaults = 50
-
-func (r *pollReport) poll(p smd.Poll) {
-	loaded := r.loaded()
-	r.process.StrangersUnknown.Store(loaded.IsZero())
-	switch {
-	case p.Err != nil && !r.failing && loaded.IsZero():
-		r.log.Errorf("no inventory yet, machines of SMD are strangers until there is one: %v", p.Err)
-	case p.Err != nil && !r.failing:
-		r.log.Errorf("inventory not refreshed, that of %s with %d machines goes on: %v", loaded.Format(time.RFC3339), p.Machines, p.Err)
-	case p.Err != nil:
-		r.log.Debugf("inventory not refreshed: %v", p.Err)
-	case r.failing:
-		r.log.Infof("%s answers again", r.source)
-	}
-	r.failing = p.Err != nil
-	if p.Changed {
-		r.log.Infof("inventory of %s: %d machines, %d faults", r.source, p.Machines, p.Faults)
-	}
-	for i, f := range p.NewFaults {
-		if i == mostFaults {
-			r.log.Warnf("inventory: and %d more faults", len(p.NewFaults)-i)
-			break
-		}
-		r.log.Warnf("inventory: %v", f)
-	}
 }

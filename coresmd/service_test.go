@@ -124,7 +124,7 @@ func TestDirectivesShare(t *testing.T) {
 	}
 	words = directive()
 	_, err = try(t, words, words+" cache_valid=5s")
-	want := fmt.Sprintf("coresmd: inventory: two directives of one process differ: svc_base_uri=%s ca_cert= cache_valid=30s, and svc_base_uri=%s ca_cert= cache_valid=5s", smd.URL, smd.URL)
+	want := fmt.Sprintf("coresmd: inventory: two directives of one process differ: svc_base_uri=%s ca_cert= cache_valid=30s doubt=10m0s snapshot_file= lookup_wait=200ms answer_max=536870912, and svc_base_uri=%s ca_cert= cache_valid=5s doubt=10m0s snapshot_file= lookup_wait=200ms answer_max=536870912", smd.URL, smd.URL)
 	if err == nil || err.Error() != want {
 		t.Errorf("other cache_valid:\n%v, want\n%s", err, want)
 	}
@@ -148,25 +148,39 @@ func TestInventoryReports(t *testing.T) {
 	poll()
 	dhcptest.WriteInventory(t, folder, `[]`, testComponents)
 	poll()
+	poll()
+	dhcptest.WriteInventory(t, folder, testInterfaces, testComponents)
+	poll()
+	dhcptest.WriteInventory(t, folder, `[]`, testComponents)
+	poll()
+	_ = b.plugin.cache.Trust(t.Context())
 
 	got := map[string][]string{}
 	for _, level := range []logrus.Level{logrus.ErrorLevel, logrus.WarnLevel, logrus.InfoLevel} {
 		got[level.String()] = messages(b.log, level)
 	}
 	got["info"] = got["info"][1:] // the version
-	got["error"][0] = strings.ReplaceAll(got["error"][0], b.plugin.cache.Loaded().Format("2006-01-02"), "DAY")
+	got["error"][0] = strings.ReplaceAll(got["error"][0], b.plugin.cache.Status().Loaded.Format("2006-01-02"), "DAY")
 	before, after, _ := strings.Cut(got["error"][0], "DAY")
 	got["error"][0] = before + after[strings.Index(after, " with"):]
 	source := "file://" + folder
+	doubt := fmt.Sprintf("%s has 0 machines where 8 were: not believed without a human; the inventory of before serves. If it is right: kill -USR1 %d", source, os.Getpid())
 	want := map[string][]string{
-		"error": {"inventory not refreshed, that of  with 8 machines goes on: reading inventory: stat " + folder + "/Components.json: no such file or directory"},
+		"error": {
+			"inventory not refreshed, that of  with 8 machines goes on: reading inventory: stat " + folder + "/Components.json: no such file or directory",
+			doubt, doubt,
+		},
 		"warning": {
 			"inventory: 02:00:00:00:00:05 (x3000c0s1b0n0): no usable address",
 			"inventory: 02-00-00-00-00-06 (x3000c0s1b0n0): no usable address",
 			`inventory: 020000000007 (x3000c0s1b0n0): address set aside: "999.1.2.3" is not an IP address`,
 			"inventory: 02:00:00:00:00:08: interface set aside: no component",
 		},
-		"info": {"inventory of " + source + ": 8 machines, 4 faults", source + " answers again", "inventory of " + source + ": 0 machines, 0 faults"},
+		"info": {
+			"inventory of " + source + ": 8 machines, 4 faults", source + " answers again",
+			"inventory of " + source + " is believed again: 8 machines", "inventory of " + source + " is believed again: 0 machines",
+			"inventory of " + source + ": 0 machines, 0 faults",
+		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("log (-want +got):\n%s", diff)

@@ -273,7 +273,8 @@ func (o Options) Table() string {
 		if option.Repeat {
 			help += " May be given more than once."
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", option.Name, option.Value.Wanted, fallback, help)
+		cell := strings.NewReplacer("|", `\|`)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", option.Name, cell.Replace(option.Value.Wanted), fallback, cell.Replace(help))
 	}
 	return b.String()
 }

@@ -6,6 +6,7 @@ package process
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -14,7 +15,7 @@ import (
 
 // A Process is what the plugins of one process share. Tests make their own.
 type Process struct {
-	// StrangersUnknown says that no inventory was ever loaded, so that
+	// StrangersUnknown says that SMD was not heard since the start, so that
 	// strangers cannot be told from known machines.
 	StrangersUnknown atomic.Bool
 
@@ -25,12 +26,15 @@ type Process struct {
 	// and ends them.
 	ReleaseTaken atomic.Bool
 
+	claims atomic.Pointer[func(netip.Addr) bool] // of SMD; nil: none
+
 	ctx    context.Context // ends with the process; the parent of all that runs
 	cancel context.CancelFunc
 	runs   sync.WaitGroup
 
-	mu     sync.Mutex
-	shared map[string]share // guarded by mu
+	mu       sync.Mutex
+	shared   map[string]share // guarded by mu
+	reserved []reservation    // guarded by mu; never written to, only replaced
 }
 
 // A share is a service that is running and the settings it was started with.

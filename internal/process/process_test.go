@@ -51,4 +51,7 @@ func TestLimit(t *testing.T) {
 	if diff := cmp.Diff([]bool{true, false, true, false}, got); diff != "" {
 		t.Error(diff)
 	}
+	if first, then := l.Held(), l.Held(); first != 2 || then != 0 {
+		t.Errorf("%d and %d held back, want 2 and 0", first, then)
+	}
 }

@@ -2,10 +2,8 @@ package smd
 
 import (
 	"context"
-	"crypto/sha256"
-	"fmt"
 	"maps"
-	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -15,57 +13,166 @@ import (
 type Options struct {
 	Source   Source
 	Interval time.Duration // between two polls
-	OnPoll   func(Poll)    // called after each poll, outside the cache's lock; may be nil
+	Doubt    time.Duration // of agreement before a shrunk inventory is believed; 0 means DefaultDoubt
+	Snapshot *Snapshot     // keeps the inventory on disk; nil: none
+	PullWait time.Duration // how long a packet waits for SMD's word on an unknown machine; 0: it is not asked
+
+	OnPoll     func(Poll)     // called after each poll, outside the cache's lock; may be nil
+	OnQuestion func(Question) // called after each question about machines; may be nil
 }
 
-// A Poll is the outcome of asking a source once.
+// An Outcome is what became of a poll.
+type Outcome uint8
+
+// The outcomes of a poll.
+const (
+	Failed    Outcome = iota // what was there is kept
+	Unchanged                // SMD said what it had said before
+	Changed                  // SMD said something else, which is served now
+	Doubted                  // SMD said something that is not believed, what was there is kept
+)
+
+var outcomeNames = [...]string{Failed: "failed", Unchanged: "unchanged", Changed: "changed", Doubted: "doubted"}
+
+func (o Outcome) String() string { return outcomeNames[o] }
+
+// Outcomes are all outcomes, for tables with a row each.
+func Outcomes() []Outcome { return []Outcome{Failed, Unchanged, Changed, Doubted} }
+
+// A Poll is what came of asking a source once.
 type Poll struct {
-	Err       error   // why the poll failed; what was there is kept
-	Changed   bool    // the index is another one than before
+	Outcome   Outcome
+	Err       error   // why the poll failed
+	State     State   // of the inventory, after this poll
+	Changed   bool    // the index is another one than before, or the first that SMD gave
 	Machines  int     // in the index, after this poll
+	Doubt     Doubt   // of a doubted poll
+	Unsaved   error   // why the snapshot could not be written
 	NewFaults []Fault // those that the poll before did not have
 	Faults    int     // all of them
 	Took      time.Duration
 }
 
+// A basis is where the index of a cache comes from.
+type basis uint8
+
+const (
+	nothing basis = iota
+	aSnapshot
+	aPoll
+)
+
 // A Cache holds the index of the last good poll.
 type Cache struct {
-	opts Options
+	opts   Options
+	puller *puller // nil: SMD is not asked for single machines
 
-	mu     sync.RWMutex
-	index  Index     // guarded by mu; never written to, only replaced
-	loaded time.Time // guarded by mu; when the last good poll began; zero: never
+	mu      sync.RWMutex
+	index   Index              // guarded by mu; never written to, only replaced
+	owner   map[netip.Addr]MAC // guarded by mu; never written to, only replaced
+	faults  []Fault            // guarded by mu; never written to, only replaced
+	basis   basis              // guarded by mu: of index
+	loaded  time.Time          // guarded by mu; when the last good poll began; zero: never
+	failing bool               // guarded by mu; the last poll failed
+	doubted bool               // guarded by mu; the last answer is in doubt
 
-	refresh sync.Mutex        // held by the one poll that runs
-	sum     [sha256.Size]byte // guarded by refresh: of the last answer
-	faults  []Fault           // guarded by refresh: of the last answer
+	pulled      map[MAC]pulled     // guarded by mu: beside index, asked for since the last poll
+	pulledAddrs map[netip.Addr]MAC // guarded by mu: of pulled
+
+	refresh sync.Mutex      // held by the one poll that runs
+	sum     digest          // guarded by refresh: of the last answer that was believed
+	doubter doubter         // guarded by refresh
+	saver   saver           // guarded by refresh
+	orphans map[string]bool // guarded by refresh: components that were asked for twice and are not there
 }
 
 // NewCache returns a cache that holds nothing yet.
-func NewCache(o Options) *Cache { return &Cache{opts: o} }
+func NewCache(o Options) *Cache {
+	c := &Cache{opts: o, doubter: newDoubter(o.Doubt), saver: saver{snapshot: o.Snapshot}}
+	if _, ok := o.Source.(Asker); ok && o.PullWait > 0 {
+		c.puller = newPuller(o.PullWait)
+		c.puller.ask, c.puller.report = c.question, o.OnQuestion
+	}
+	return c
+}
 
-// Lookup returns the machine with a MAC address.
-func (c *Cache) Lookup(mac MAC) (Machine, bool) {
+// A Finding is what the inventory says of a MAC address.
+type Finding struct {
+	Machine
+	Known bool
+	State State
+}
+
+// Lookup returns what the inventory says of a MAC address.
+func (c *Cache) Lookup(mac MAC) Finding {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	m, ok := c.index[mac]
-	return m, ok
+	if !ok && len(c.pulled) > 0 {
+		var p pulled
+		p, ok = c.pulled[mac]
+		m = p.Machine
+	}
+	return Finding{m, ok, c.state()}
 }
 
-// Loaded returns when the last good poll began; the zero time if there was
-// none.
-func (c *Cache) Loaded() time.Time {
+// Claims says that SMD assigns an address to some interface.
+func (c *Cache) Claims(a netip.Addr) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.loaded
+	_, polled := c.owner[a]
+	_, pulled := c.pulledAddrs[a]
+	return polled || pulled
+}
+
+// Status is an inventory as a whole.
+type Status struct {
+	State    State
+	Loaded   time.Time // when SMD was read; zero: never
+	Machines int
+	Faults   []Fault // not to be written to
+	Doubted  bool    // SMD's last answer is not believed
+}
+
+// Status returns what the inventory is like.
+func (c *Cache) Status() Status {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return Status{c.state(), c.loaded, len(c.index), c.faults, c.doubted}
+}
+
+// state is that of the inventory. The caller holds mu.
+func (c *Cache) state() State {
+	switch {
+	case c.basis == nothing:
+		return NeverLoaded
+	case c.basis == aSnapshot:
+		return FromSnapshot
+	case c.doubted:
+		return InDoubt
+	case c.failing:
+		return Stale
+	}
+	return Fresh
 }
 
 // Refresh polls the source once. A failure keeps what was there.
-func (c *Cache) Refresh(ctx context.Context) error {
+func (c *Cache) Refresh(ctx context.Context) error { return c.ask(ctx, false) }
+
+// Trust polls the source once and believes what it says, whatever is lost.
+func (c *Cache) Trust(ctx context.Context) error { return c.ask(ctx, true) }
+
+func (c *Cache) ask(ctx context.Context, trust bool) error {
+	return c.enter(func(began time.Time) Poll { return c.poll(ctx, began, trust) })
+}
+
+// enter does one poll and tells of it.
+func (c *Cache) enter(do func(began time.Time) Poll) error {
 	c.refresh.Lock()
 	defer c.refresh.Unlock()
 	began := time.Now()
-	poll := c.poll(ctx, began)
+	poll := do(began)
+	poll.Unsaved = c.save(poll)
 	poll.Took = time.Since(began)
 	if c.opts.OnPoll != nil {
 		c.opts.OnPoll(poll)
@@ -73,124 +180,113 @@ func (c *Cache) Refresh(ctx context.Context) error {
 	return poll.Err
 }
 
-func (c *Cache) poll(ctx context.Context, began time.Time) Poll {
+func (c *Cache) poll(ctx context.Context, began time.Time, trust bool) Poll {
 	answer, err := c.opts.Source.Fetch(ctx)
 	if err != nil {
 		return c.failed(err)
 	}
-	sum := digest(answer)
+	return c.take(ctx, answer, began, trust)
+}
+
+// take enters an answer into the cache, if it is believed.
+func (c *Cache) take(ctx context.Context, answer Answer, began time.Time, trust bool) Poll {
+	sum := answer.digest()
 	if sum == c.sum {
 		return c.keep(began)
 	}
-	index, faults, err := decode(answer)
+	inv, err := c.decode(ctx, answer)
 	if err != nil {
 		return c.failed(err)
 	}
-	poll := Poll{Machines: len(index), NewFaults: added(faults, c.faults), Faults: len(faults)}
-	c.sum, c.faults = sum, faults
-	poll.Changed = c.swap(index, began)
-	return poll
+	if !c.doubter.believe(c.serving(), inv.index, began) && !trust {
+		return c.hold()
+	}
+	c.sum = sum
+	return c.accept(inv, began)
 }
 
-func (c *Cache) failed(err error) Poll {
+// save writes the snapshot after a poll that brought something to believe.
+func (c *Cache) save(p Poll) error {
+	if p.Outcome != Changed && p.Outcome != Unchanged {
+		return nil
+	}
+	return c.saver.save(c.serving(), c.Status().Loaded, time.Now())
+}
+
+func (c *Cache) serving() Index {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return Poll{Err: err, Machines: len(c.index), Faults: len(c.faults)}
+	return c.index
+}
+
+// decode turns an answer into an inventory. Both collections were read one
+// after the other: components that interfaces name and that were not there are
+// asked for once more.
+func (c *Cache) decode(ctx context.Context, answer Answer) (*inventory, error) {
+	ix, err := decodeAnswer(answer)
+	if err != nil {
+		return nil, err
+	}
+	var later map[string]component
+	if asker, ok := c.opts.Source.(Asker); ok && ix.lacks(c.orphans) {
+		body, err := asker.Components(ctx, nil)
+		if err != nil {
+			return nil, err
+		}
+		if later, _, err = decodeComponents(body); err != nil {
+			return nil, wrapComponents(err)
+		}
+	}
+	c.orphans = ix.adopt(later)
+	return &ix.inventory, nil
+}
+
+// failed notes a poll that brought nothing.
+func (c *Cache) failed(err error) Poll {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failing = true
+	return c.polled(Poll{Outcome: Failed, Err: err})
+}
+
+// hold notes an answer that is not believed.
+func (c *Cache) hold() Poll {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failing, c.doubted = false, true
+	return c.polled(Poll{Outcome: Doubted, Doubt: c.doubter.doubt})
 }
 
 // keep notes a poll that brought the octets of the one before.
 func (c *Cache) keep(began time.Time) Poll {
+	c.doubter.doubt = Doubt{}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.loaded = began
-	return Poll{Machines: len(c.index), Faults: len(c.faults)}
+	c.loaded, c.failing, c.doubted = began, false, false
+	c.forget(began)
+	return c.polled(Poll{Outcome: Unchanged})
 }
 
-// swap puts a new index in the place of the old one unless both are the same.
-func (c *Cache) swap(index Index, began time.Time) bool {
-	c.mu.RLock()
-	old, first := c.index, c.loaded.IsZero()
-	c.mu.RUnlock()
-	same := maps.EqualFunc(old, index, Machine.equal)
+// accept puts a new inventory in the place of the old one.
+func (c *Cache) accept(inv *inventory, began time.Time) Poll {
+	c.doubter.doubt = Doubt{}
+	same := maps.EqualFunc(c.serving(), inv.index, Machine.equal)
+	c.saver.unsaved = c.saver.unsaved || !same
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.loaded = began
+	poll := Poll{Outcome: Changed, Changed: !same || c.basis != aPoll, NewFaults: added(inv.faults, c.faults)}
 	if !same {
-		c.index = index
+		c.index = inv.index
 	}
-	return !same || first
+	c.owner, c.faults = inv.owner, slices.Clip(inv.faults)
+	c.basis, c.loaded, c.failing, c.doubted = aPoll, began, false, false
+	c.forget(began)
+	return c.polled(poll)
 }
 
-// decode turns an answer into an index.
-func decode(a Answer) (Index, []Fault, error) {
-	interfaces, bad, err := decodeInterfaces(a.Interfaces)
-	if err != nil {
-		return nil, nil, fmt.Errorf("collection EthernetInterfaces: %w", err)
-	}
-	components, badComponents, err := decodeComponents(a.Components)
-	if err != nil {
-		return nil, nil, fmt.Errorf("collection Components: %w", err)
-	}
-	index, faults := newIndex(interfaces, components)
-	return index, slices.Concat(bad, badComponents, faults), nil
-}
-
-func digest(a Answer) [sha256.Size]byte {
-	h := sha256.New()
-	fmt.Fprintf(h, "%d\n", len(a.Interfaces))
-	h.Write(a.Interfaces)
-	h.Write(a.Components)
-	return [sha256.Size]byte(h.Sum(nil))
-}
-
-// added returns the faults that old does not hold.
-func added(faults, old []Fault) []Fault {
-	known := make(map[Fault]bool, len(old))
-	for _, f := range old {
-		known[f] = true
-	}
-	return slices.DeleteFunc(slices.Clone(faults), func(f Fault) bool { return known[f] })
-}
-
-// Run polls the source until ctx ends: after each interval, shortened by up to
-// a tenth at random, so that many servers do not ask at once. After a failure it asks again
-// in a second, then with doubling waits up to the interval. The first poll is
-// Refresh's, by the caller.
-func (c *Cache) Run(ctx context.Context) error {
-	failures := 0
-	if c.Loaded().IsZero() {
-		failures = 1
-	}
-	for {
-		if !sleep(ctx, c.wait(failures)) {
-			return nil
-		}
-		if err := c.Refresh(ctx); err != nil {
-			failures++
-		} else {
-			failures = 0
-		}
-	}
-}
-
-// wait is the time until the next poll.
-func (c *Cache) wait(failures int) time.Duration {
-	if failures == 0 {
-		tenth := float64(c.opts.Interval) / 10
-		return c.opts.Interval - time.Duration(tenth*rand.Float64())
-	}
-	back := time.Second << min(failures-1, 20)
-	return min(back, c.opts.Interval)
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
+// polled fills in what every poll tells. The caller holds mu.
+func (c *Cache) polled(p Poll) Poll {
+	p.State, p.Machines, p.Faults = c.state(), len(c.index), len(c.faults)
+	return p
 }

@@ -33,7 +33,7 @@ func (s *script) Fetch(context.Context) (Answer, error) {
 	if len(s.steps) > 1 {
 		s.steps = s.steps[1:]
 	}
-	return Answer{[]byte(now.interfaces), []byte(components)}, now.err
+	return Answer{NewBody([]byte(now.interfaces)), NewBody([]byte(components))}, now.err
 }
 
 func nics(last ...int) string {
@@ -61,7 +61,7 @@ func TestRefresh(t *testing.T) {
 		{interfaces: "null"},
 		{interfaces: broken},
 		{interfaces: broken + " "},
-		{interfaces: nics(2)},
+		{interfaces: nics(2, 3)},
 	}}
 	type seen struct {
 		Err              string
@@ -73,7 +73,7 @@ func TestRefresh(t *testing.T) {
 	var got []seen
 	var cache *Cache
 	cache = NewCache(Options{Source: source, OnPoll: func(p Poll) {
-		_, known := cache.Lookup(MAC{2, 0, 0, 0, 0, 1})
+		known := cache.Lookup(MAC{2, 0, 0, 0, 0, 1}).Known
 		s := seen{"", p.Changed, p.Machines, p.Faults, len(p.NewFaults), known}
 		if p.Err != nil {
 			s.Err = p.Err.Error()
@@ -93,7 +93,7 @@ func TestRefresh(t *testing.T) {
 		{`collection EthernetInterfaces: null where a list belongs: "null"`, false, 2, nid, 0, true},
 		{"", true, 3, nid + 2, 2, true},
 		{"", false, 3, nid + 2, 0, true}, // a fault is new only once
-		{"", true, 1, nid, 0, false},
+		{"", true, 2, nid, 0, false},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("polls (-want +got):\n%s", diff)
@@ -145,10 +145,10 @@ func TestConcurrent(t *testing.T) {
 		wg.Go(func() {
 			for range 200 {
 				_ = cache.Refresh(t.Context())
-				if m, ok := cache.Lookup(MAC{2, 0, 0, 0, 0, 1}); !ok || len(m.Addrs) != 1 {
-					t.Errorf("machine %v %v", m, ok)
+				if m := cache.Lookup(MAC{2, 0, 0, 0, 0, 1}); !m.Known || len(m.Addrs) != 1 {
+					t.Errorf("machine %+v", m)
 				}
-				cache.Loaded()
+				cache.Status()
 			}
 		})
 	}
@@ -165,7 +165,7 @@ func BenchmarkLookup(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for i := 0; pb.Next(); i++ {
-			if _, ok := cache.Lookup(MAC{2, 0, 0, byte(i >> 16 & 1), byte(i >> 8), byte(i)}); !ok {
+			if m := cache.Lookup(MAC{2, 0, 0, byte(i >> 16 & 1), byte(i >> 8), byte(i)}); !m.Known {
 				b.Fail()
 			}
 		}

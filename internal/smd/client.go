@@ -2,26 +2,29 @@ package smd
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"time"
 )
-
-// An Answer is both collections of an inventory as they came.
-type Answer struct{ Interfaces, Components []byte }
 
 // A Source is where an inventory comes from.
 type Source interface {
 	// Fetch asks for both collections. What it returns is complete.
 	Fetch(ctx context.Context) (Answer, error)
+}
+
+// An Asker is a source that can be asked about single machines. Where it
+// ignores what was asked for, it answers with everything.
+type Asker interface {
+	Source
+	// Interfaces asks for the Ethernet interfaces with these MAC addresses.
+	Interfaces(ctx context.Context, macs []MAC) (Body, error)
+	// Components asks for the components with these ids; none: for all.
+	Components(ctx context.Context, ids []string) (Body, error)
 }
 
 // The collections of SMD's API below its base URL.
@@ -34,8 +37,10 @@ const (
 const (
 	stallLimit = 5 * time.Second  // without an octet
 	totalLimit = 60 * time.Second // in all
-	sizeLimit  = 512 << 20        // octets of one answer
 )
+
+// DefaultSizeLimit bounds the octets of one answer.
+const DefaultSizeLimit = 512 << 20
 
 // A Client asks SMD over HTTP.
 type Client struct {
@@ -46,37 +51,23 @@ type Client struct {
 	size  int64
 }
 
-// NewClient returns a client of SMD at base. Certificates are verified against
-// caFile or, where that is empty, the roots of the system. A caFile that cannot
-// be read or holds no certificate is an error.
-func NewClient(base *url.URL, caFile string) (*Client, error) {
-	roots, err := readRoots(caFile)
+// NewClient returns a client of SMD at base. Its errors are those of
+// Trust.Transport.
+func NewClient(base *url.URL, trust Trust) (*Client, error) {
+	transport, err := trust.Transport(base)
 	if err != nil {
 		return nil, err
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	return &Client{
 		base:  base,
 		http:  &http.Client{Transport: transport, CheckRedirect: sameHost},
-		stall: stallLimit, total: totalLimit, size: sizeLimit,
+		stall: stallLimit, total: totalLimit, size: DefaultSizeLimit,
 	}, nil
 }
 
-func readRoots(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil
-	}
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("reading ca_cert: %w", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("reading ca_cert: %s holds no certificate; wanted PEM", file)
-	}
-	return roots, nil
-}
+// Limit bounds the octets of one answer. It is called before anything is
+// asked.
+func (c *Client) Limit(octets int64) { c.size = octets }
 
 // sameHost refuses redirects to another host or away from https.
 func sameHost(req *http.Request, via []*http.Request) error {
@@ -92,26 +83,42 @@ func sameHost(req *http.Request, via []*http.Request) error {
 
 // Fetch implements Source with two GET requests.
 func (c *Client) Fetch(ctx context.Context) (Answer, error) {
-	interfaces, err := c.get(ctx, interfacesPath)
+	interfaces, err := c.get(ctx, interfacesPath, nil)
 	if err != nil {
 		return Answer{}, err
 	}
-	components, err := c.get(ctx, componentsPath)
+	components, err := c.get(ctx, componentsPath, nil)
 	return Answer{interfaces, components}, err
+}
+
+// Interfaces implements Asker.
+func (c *Client) Interfaces(ctx context.Context, macs []MAC) (Body, error) {
+	query := make(url.Values)
+	for _, mac := range macs {
+		query.Add("MACAddress", mac.String())
+	}
+	return c.get(ctx, interfacesPath, query)
+}
+
+// Components implements Asker.
+func (c *Client) Components(ctx context.Context, ids []string) (Body, error) {
+	return c.get(ctx, componentsPath, url.Values{"id": ids})
 }
 
 // get returns the body of a collection. Status and content type are believed
 // before the body is.
-func (c *Client) get(ctx context.Context, path string) ([]byte, error) {
-	target := c.base.JoinPath(path).String()
-	body, err := c.read(ctx, target)
+func (c *Client) get(ctx context.Context, path string, query url.Values) (Body, error) {
+	target := c.base.JoinPath(path)
+	target.RawQuery = query.Encode()
+	body, err := c.read(ctx, target.String())
 	if err != nil {
-		return nil, fmt.Errorf("GET %s: %w", target, err)
+		target.RawQuery = ""
+		return Body{}, fmt.Errorf("GET %s: %w", target, err)
 	}
 	return body, nil
 }
 
-func (c *Client) read(ctx context.Context, target string) ([]byte, error) {
+func (c *Client) read(ctx context.Context, target string) (Body, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	ctx, stop := context.WithTimeoutCause(ctx, c.total, fmt.Errorf("not answered within %v", c.total))
@@ -121,33 +128,41 @@ func (c *Client) read(ctx context.Context, target string) ([]byte, error) {
 
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, http.NoBody)
 	if err != nil {
-		return nil, err
+		return Body{}, err
 	}
 	req.Header.Set("Accept", "application/json")
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, because(ctx, err)
+		return Body{}, because(ctx, err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(&watched{resp.Body, watch, c.stall}, c.size+1))
+	body, err := readBody(io.LimitReader(&watched{resp.Body, watch, c.stall}, c.size+1))
 	if err != nil {
-		return nil, because(ctx, err)
+		return Body{}, because(ctx, err)
 	}
 	return body, c.check(resp, body)
 }
 
+// A statusError is an answer with a status other than 200.
+type statusError struct {
+	code int
+	text string
+}
+
+func (e *statusError) Error() string { return e.text }
+
 // check says what is wrong with an answer before it is decoded.
-func (c *Client) check(resp *http.Response, body []byte) error {
+func (c *Client) check(resp *http.Response, body Body) error {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch {
 	case resp.StatusCode != http.StatusOK:
-		return fmt.Errorf("%s: %s", resp.Status, excerpt(body))
-	case int64(len(body)) > c.size:
+		return &statusError{resp.StatusCode, fmt.Sprintf("%s: %s", statusOf(resp), excerpt(body.head()))}
+	case body.Len() > c.size:
 		return fmt.Errorf("answer is larger than %d octets", c.size)
-	case len(body) == 0:
+	case body.Len() == 0:
 		return errors.New("200 with an empty body: no such collection")
 	case kind != "application/json":
-		return fmt.Errorf("content type %q where application/json belongs: %s", resp.Header.Get("Content-Type"), excerpt(body))
+		return fmt.Errorf("content type %q where application/json belongs: %s", resp.Header.Get("Content-Type"), excerpt(body.head()))
 	}
 	return nil
 }
@@ -178,32 +193,4 @@ func (w *watched) Read(p []byte) (int, error) {
 		w.timer.Reset(w.stall)
 	}
 	return n, err
-}
-
-// A Folder is an inventory in files: EthernetInterfaces.json and
-// Components.json in SMD's own format.
-type Folder struct{ Path string }
-
-// Fetch implements Source.
-func (f Folder) Fetch(context.Context) (Answer, error) {
-	interfaces, err := readFile(filepath.Join(f.Path, "EthernetInterfaces.json"))
-	if err != nil {
-		return Answer{}, err
-	}
-	components, err := readFile(filepath.Join(f.Path, "Components.json"))
-	return Answer{interfaces, components}, err
-}
-
-// readFile reads a regular file of bounded size.
-func readFile(path string) ([]byte, error) {
-	stat, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("reading inventory: %w", err)
-	case !stat.Mode().IsRegular():
-		return nil, fmt.Errorf("reading inventory: %s is not a regular file", path)
-	case stat.Size() > sizeLimit:
-		return nil, fmt.Errorf("reading inventory: %s is larger than %d octets", path, int64(sizeLimit))
-	}
-	return os.ReadFile(path)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -38,12 +39,21 @@ func client(t *testing.T, text, caFile string) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := NewClient(base, caFile)
+	c, err := NewClient(base, Trust{CAFile: caFile})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.http.CloseIdleConnections)
 	return c
+}
+
+func octets(t *testing.T, b Body) string {
+	t.Helper()
+	read, err := io.ReadAll(b.open())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(read)
 }
 
 func reply(status int, kind, body string) http.HandlerFunc {
@@ -61,7 +71,7 @@ func TestFetch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(Answer{[]byte("[]"), []byte(components)}, got); diff != "" {
+	if diff := cmp.Diff([]string{"[]", components}, []string{octets(t, got.Interfaces), octets(t, got.Components)}); diff != "" {
 		t.Errorf("answer (-want +got):\n%s", diff)
 	}
 }
@@ -75,7 +85,7 @@ func TestRefused(t *testing.T) {
 	}{
 		"500":         {reply(500, "application/problem+json", `{"title":"x"}`), `500 Internal Server Error: "{\"title\":\"x\"}"`},
 		"500 as json": {reply(500, "application/json", `[]`), `500 Internal Server Error: "[]"`},
-		"401":         {reply(401, "text/plain", "no token found"), `401 Unauthorized: "no token found"`},
+		"401":         {reply(401, "text/plain", "no token found"), `401 Unauthorized: SMD wants a token (token_file or token_url): "no token found"`},
 		"404":         {reply(404, "text/plain", "nothing"), `404 Not Found: "nothing"`},
 		"204":         {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, `204 No Content: ""`},
 		"empty 200":   {reply(200, "application/json", ""), `200 with an empty body: no such collection`},
@@ -195,11 +205,11 @@ func TestCertificates(t *testing.T) {
 	}
 	base := &url.URL{Scheme: "https", Host: "smd.example.org"}
 	empty := file("empty.pem", "no PEM here")
-	_, err = NewClient(base, empty)
+	_, err = NewClient(base, Trust{CAFile: empty})
 	if want := "reading ca_cert: " + empty + " holds no certificate; wanted PEM"; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
-	_, err = NewClient(base, filepath.Join(folder, "none.pem"))
+	_, err = NewClient(base, Trust{CAFile: filepath.Join(folder, "none.pem")})
 	if want := "reading ca_cert: open " + folder + "/none.pem: no such file or directory"; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}

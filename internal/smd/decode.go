@@ -1,64 +1,108 @@
 package smd
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
+	"unique"
 
 	base "github.com/Cray-HPE/hms-base/v2"
 	"github.com/OpenCHAMI/smd/v2/pkg/sm"
 )
 
+// excerptSize is how much of an answer a log line quotes.
+const excerptSize = 160
+
+// decodeAnswer turns an answer into an inventory, record by record. The bodies
+// are used up.
+func decodeAnswer(a Answer) (*indexer, error) {
+	components, bad, err := decodeComponents(a.Components)
+	if err != nil {
+		return nil, wrapComponents(err)
+	}
+	ix := newIndexer(components)
+	ix.faults = bad
+	if err := decodeInterfaces(a.Interfaces, ix.add, ix.unreadable); err != nil {
+		return nil, fmt.Errorf("collection EthernetInterfaces: %w", err)
+	}
+	return ix, nil
+}
+
+func wrapComponents(err error) error { return fmt.Errorf("collection Components: %w", err) }
+
+func (ix *indexer) unreadable(number int, record sm.CompEthInterfaceV2, err error) {
+	ix.fault(BadRecord, record, "interface record %d set aside: %v", number, err)
+}
+
 // decodeInterfaces reads the collection of Ethernet interfaces. Anything but
 // a list is an error of the whole; a record that cannot be read is set aside.
-func decodeInterfaces(body []byte) ([]sm.CompEthInterfaceV2, []Fault, error) {
-	var list []json.RawMessage
-	if err := decodeList(body, &list); err != nil {
-		return nil, nil, err
+func decodeInterfaces(body Body, take func(sm.CompEthInterfaceV2), bad func(int, sm.CompEthInterfaceV2, error)) error {
+	s, err := newStream(body, "a list")
+	if err != nil {
+		return err
 	}
-	records := make([]sm.CompEthInterfaceV2, 0, len(list))
-	var faults []Fault
-	for i, raw := range list {
+	err = s.list(func(number int, raw json.RawMessage) {
 		var record sm.CompEthInterfaceV2
 		if err := decodeRecord(raw, &record); err != nil {
-			faults = append(faults, Fault{record.MACAddr, record.CompID, fmt.Sprintf("interface record %d set aside: %v", i+1, err)})
-			continue
+			bad(number, record, err)
+			return
 		}
-		records = append(records, record)
+		take(record)
+	})
+	if err != nil {
+		return err
 	}
-	return records, faults, nil
+	return s.end()
 }
 
 // decodeComponents reads the collection of components by their ids.
-func decodeComponents(body []byte) (map[string]component, []Fault, error) {
-	var object struct{ Components json.RawMessage }
-	if kind := kindOf(body); kind != "an object" {
-		return nil, nil, fmt.Errorf("%s where an object with the list Components belongs", kind)
+func decodeComponents(body Body) (map[string]component, []Fault, error) {
+	s, err := newStream(body, "an object")
+	if err != nil {
+		return nil, nil, wantComponents(err)
 	}
-	if err := json.Unmarshal(body, &object); err != nil {
-		return nil, nil, fmt.Errorf("broken JSON: %w", err)
-	}
-	if object.Components == nil {
-		return nil, nil, fmt.Errorf("an object without the list Components: %s", excerpt(body))
-	}
-	var list []json.RawMessage
-	if err := decodeList(object.Components, &list); err != nil {
+	c := collector{components: make(map[string]component)}
+	found, err := s.member("Components", c.take)
+	switch {
+	case err != nil:
 		return nil, nil, err
+	case !found:
+		return nil, nil, fmt.Errorf("an object without the list Components: %s", s.excerpt)
 	}
-	components := make(map[string]component, len(list))
-	var faults []Fault
-	for i, raw := range list {
-		c, err := decodeComponent(raw)
-		if err != nil {
-			faults = append(faults, Fault{ID: c.ID, Reason: fmt.Sprintf("component record %d: %v", i+1, err)})
-		}
-		if c.ID != "" {
-			components[c.ID] = c
-		}
+	return c.components, c.faults, s.end()
+}
+
+func wantComponents(err error) error {
+	var kind *kindError
+	if errors.As(err, &kind) {
+		return fmt.Errorf("%s where an object with the list Components belongs", kind.got)
 	}
-	return components, faults, nil
+	return err
+}
+
+// A collector gathers components.
+type collector struct {
+	components map[string]component
+	faults     []Fault
+}
+
+func (c *collector) take(number int, raw json.RawMessage) {
+	one, err := decodeComponent(raw)
+	if err != nil {
+		kind := BadNID
+		if one.ID == "" {
+			kind = BadRecord
+		}
+		c.faults = append(c.faults, Fault{Kind: kind, ID: one.ID, Reason: fmt.Sprintf("component record %d: %v", number, err)})
+	}
+	if one.ID != "" {
+		c.components[one.ID] = one
+	}
 }
 
 // decodeComponent reads one component. The node id is a number or, from
@@ -75,6 +119,7 @@ func decodeComponent(raw json.RawMessage) (component, error) {
 	if record.ID == "" {
 		return component{}, fmt.Errorf("set aside: no ID: %s", excerpt(raw))
 	}
+	record.Type = intern(record.Type)
 	text := strings.Trim(string(record.NID), `"`)
 	if text == "" || text == "null" {
 		return newComponent(record.Component, 0, false), nil
@@ -86,6 +131,9 @@ func decodeComponent(raw json.RawMessage) (component, error) {
 	return newComponent(record.Component, nid, true), nil
 }
 
+// intern returns one copy of a word that many records hold.
+func intern(s string) string { return unique.Make(s).Value() }
+
 func decodeRecord(raw json.RawMessage, to any) error {
 	if kind := kindOf(raw); kind != "an object" {
 		return fmt.Errorf("%s where an object belongs", kind)
@@ -93,14 +141,101 @@ func decodeRecord(raw json.RawMessage, to any) error {
 	return json.Unmarshal(raw, to)
 }
 
-func decodeList(body []byte, to *[]json.RawMessage) error {
-	if kind := kindOf(body); kind != "a list" {
-		return fmt.Errorf("%s where a list belongs: %s", kind, excerpt(body))
+// A stream reads a collection without ever holding all of it.
+type stream struct {
+	*json.Decoder
+	excerpt string // of its beginning
+}
+
+// newStream begins to read a body that must be of a kind.
+func newStream(body Body, kind string) (*stream, error) {
+	text := excerpt(body.head())
+	in := bufio.NewReaderSize(body.open(), 4096)
+	head, err := in.Peek(excerptSize)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
 	}
-	if err := json.Unmarshal(body, to); err != nil {
-		return fmt.Errorf("broken JSON: %w", err)
+	if got := kindOf(head); got != kind {
+		return nil, &kindError{got, kind, text}
 	}
-	return nil
+	return &stream{json.NewDecoder(in), text}, nil
+}
+
+// A kindError is a value of another kind than the one that belongs there.
+type kindError struct{ got, want, excerpt string }
+
+func (e *kindError) Error() string {
+	return fmt.Sprintf("%s where %s belongs: %s", e.got, e.want, e.excerpt)
+}
+
+// list reads a list and hands out its elements, which are valid until the next
+// one. They are counted from 1.
+func (s *stream) list(take func(int, json.RawMessage)) error {
+	opening, err := s.Token()
+	switch {
+	case err != nil:
+		return broken(err)
+	case opening != json.Delim('['):
+		return fmt.Errorf("%s where a list belongs", kindOfToken(opening))
+	}
+	var raw json.RawMessage
+	for number := 1; s.More(); number++ {
+		if err := s.Decode(&raw); err != nil {
+			return broken(err)
+		}
+		take(number, raw)
+	}
+	_, err = s.Token()
+	return broken(err)
+}
+
+// member reads an object and the list in it that has this name. It returns
+// false where there is no such list.
+func (s *stream) member(name string, take func(int, json.RawMessage)) (found bool, err error) {
+	if _, err := s.Token(); err != nil {
+		return false, broken(err)
+	}
+	for s.More() {
+		key, err := s.Token()
+		if err != nil {
+			return found, broken(err)
+		}
+		if text, _ := key.(string); !strings.EqualFold(text, name) {
+			var skipped json.RawMessage
+			if err := s.Decode(&skipped); err != nil {
+				return found, broken(err)
+			}
+			continue
+		}
+		found = true
+		if err := s.list(take); err != nil {
+			return found, err
+		}
+	}
+	_, err = s.Token()
+	return found, broken(err)
+}
+
+// end wants the end of the body.
+func (s *stream) end() error {
+	switch _, err := s.Token(); {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err == nil:
+		return errors.New("broken JSON: more behind its end")
+	default:
+		return broken(err)
+	}
+}
+
+func broken(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, io.EOF):
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("broken JSON: %w", err)
 }
 
 // kindOf names the kind of a JSON value by its first character.
@@ -124,11 +259,23 @@ func kindOf(body []byte) string {
 	return "something else"
 }
 
+// kindOfToken names the kind of a JSON value by its first token.
+func kindOfToken(token json.Token) string {
+	switch token.(type) {
+	case nil:
+		return "null"
+	case json.Delim:
+		return "an object"
+	case string:
+		return "a string"
+	}
+	return "something else"
+}
+
 // excerpt quotes the beginning of an answer for a log line.
 func excerpt(body []byte) string {
-	const most = 160
-	if len(body) <= most {
+	if len(body) <= excerptSize {
 		return strconv.Quote(string(body))
 	}
-	return strconv.Quote(string(body[:most])) + "..."
+	return strconv.Quote(string(body[:excerptSize])) + "..."
 }

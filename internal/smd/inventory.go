@@ -5,16 +5,12 @@
 package smd
 
 import (
-	"cmp"
 	"encoding/hex"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
-
-	base "github.com/Cray-HPE/hms-base/v2"
-	"github.com/OpenCHAMI/smd/v2/pkg/sm"
 )
 
 // A MAC is the hardware address of an Ethernet interface.
@@ -51,120 +47,17 @@ type Machine struct {
 	NID    uint64       // node id; valid if HasNID
 	HasNID bool         // BMCs and switches have none
 	Addrs  []netip.Addr // usable addresses of both families in SMD's order, none twice
+
+	Disabled bool // SMD says Enabled=false
 }
 
 func (m Machine) equal(o Machine) bool {
 	return m.MAC == o.MAC && m.ID == o.ID && m.Type == o.Type && m.NID == o.NID && m.HasNID == o.HasNID &&
-		slices.Equal(m.Addrs, o.Addrs)
-}
-
-// A Fault is something in the inventory that was set aside or is doubtful.
-type Fault struct {
-	MAC    string // as SMD has it
-	ID     string // xname, or empty
-	Reason string
-}
-
-func (f Fault) String() string {
-	switch {
-	case f.MAC == "":
-		return f.ID + ": " + f.Reason
-	case f.ID == "":
-		return f.MAC + ": " + f.Reason
-	}
-	return f.MAC + " (" + f.ID + "): " + f.Reason
+		m.Disabled == o.Disabled && slices.Equal(m.Addrs, o.Addrs)
 }
 
 // An Index is the machines of an inventory by their MAC addresses.
 type Index map[MAC]Machine
-
-// newIndex joins interfaces with their components. A bad record is set aside
-// with its reason and never stops the rest.
-func newIndex(interfaces []sm.CompEthInterfaceV2, components map[string]component) (Index, []Fault) {
-	ix := indexer{
-		index: make(Index, len(interfaces)),
-		owner: make(map[netip.Addr]MAC, len(interfaces)),
-	}
-	for _, record := range interfaces {
-		ix.add(record, components)
-	}
-	return ix.index, ix.faults
-}
-
-// A component is what is used of SMD's component.
-type component struct {
-	ID, Type string
-	NID      uint64
-	HasNID   bool
-}
-
-func newComponent(record base.Component, nid uint64, hasNID bool) component {
-	return component{record.ID, record.Type, nid, hasNID}
-}
-
-// An indexer makes one index.
-type indexer struct {
-	index  Index
-	owner  map[netip.Addr]MAC // the first interface that lists an address
-	faults []Fault
-}
-
-func (ix *indexer) fault(record sm.CompEthInterfaceV2, format string, a ...any) {
-	ix.faults = append(ix.faults, Fault{record.MACAddr, record.CompID, fmt.Sprintf(format, a...)})
-}
-
-func (ix *indexer) add(record sm.CompEthInterfaceV2, components map[string]component) {
-	mac, err := ParseMAC(record.MACAddr)
-	if err != nil {
-		ix.fault(record, "interface %q set aside: %v", record.ID, err)
-		return
-	}
-	if record.CompID == "" {
-		ix.fault(record, "interface set aside: no component")
-		return
-	}
-	comp, ok := components[record.CompID]
-	if !ok {
-		ix.fault(record, "interface set aside: component does not exist")
-		return
-	}
-	if first, twice := ix.index[mac]; twice {
-		ix.fault(record, "interface set aside: its MAC address is that of an interface of %s", first.ID)
-		return
-	}
-	ix.index[mac] = Machine{
-		MAC: mac, ID: comp.ID, Type: cmp.Or(comp.Type, record.Type), NID: comp.NID, HasNID: comp.HasNID,
-		Addrs: ix.addrs(record, mac),
-	}
-}
-
-// addrs reads the addresses that SMD lists for an interface.
-func (ix *indexer) addrs(record sm.CompEthInterfaceV2, mac MAC) []netip.Addr {
-	var list []netip.Addr
-	for _, mapping := range record.IPAddrs {
-		if strings.TrimSpace(mapping.IPAddr) == "" {
-			continue
-		}
-		a, err := parseAddr(mapping.IPAddr)
-		if err != nil {
-			ix.fault(record, "address set aside: %v", err)
-			continue
-		}
-		if slices.Contains(list, a) {
-			continue
-		}
-		if other, ok := ix.owner[a]; ok {
-			ix.fault(record, "address %v is also that of %v", a, other)
-		} else {
-			ix.owner[a] = mac
-		}
-		list = append(list, a)
-	}
-	if len(list) == 0 {
-		ix.fault(record, "no usable address")
-	}
-	return list
-}
 
 // parseAddr reads an address as SMD holds it: blanks around it and a prefix
 // length behind it are dropped.

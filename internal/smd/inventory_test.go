@@ -26,6 +26,16 @@ func addrs(texts ...string) []netip.Addr {
 	return list
 }
 
+// decodeAll turns both collections into an index.
+func decodeAll(interfaces, components string) (Index, []Fault, error) {
+	ix, err := decodeAnswer(Answer{NewBody([]byte(interfaces)), NewBody([]byte(components))})
+	if err != nil {
+		return nil, nil, err
+	}
+	ix.adopt(nil)
+	return ix.index, ix.faults, nil
+}
+
 // TestIndex has one interface record a row and what becomes of it.
 func TestIndex(t *testing.T) {
 	t.Parallel()
@@ -66,7 +76,7 @@ func TestIndex(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, faults, err := decode(Answer{[]byte(c.records), []byte(components)})
+			got, faults, err := decodeAll(c.records, components)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -88,13 +98,13 @@ func TestIndex(t *testing.T) {
 
 func TestComponents(t *testing.T) {
 	t.Parallel()
-	got, faults, err := decodeComponents([]byte(components))
+	got, faults, err := decodeComponents(NewBody([]byte(components)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]component{
-		"x3000c0s0b0n0": {"x3000c0s0b0n0", "Node", 1, true},
-		"x3000c0s1b0n0": {"x3000c0s1b0n0", "Node", 42, true},
+		"x3000c0s0b0n0": {ID: "x3000c0s0b0n0", Type: "Node", NID: 1, HasNID: true},
+		"x3000c0s1b0n0": {ID: "x3000c0s1b0n0", Type: "Node", NID: 42, HasNID: true},
 		"x3000c0s2b0n0": {ID: "x3000c0s2b0n0", Type: "Node"},
 		"x3000c0s3b0n0": {ID: "x3000c0s3b0n0", Type: "Node"},
 		"x3000c0s0b0":   {ID: "x3000c0s0b0", Type: "NodeBMC"},
@@ -102,7 +112,7 @@ func TestComponents(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("components (-want +got):\n%s", diff)
 	}
-	wantFaults := []Fault{{ID: "x3000c0s3b0n0", Reason: `component record 4: NID "\"n4\"" is not a number`}}
+	wantFaults := []Fault{{Kind: BadNID, ID: "x3000c0s3b0n0", Reason: `component record 4: NID "\"n4\"" is not a number`}}
 	if diff := cmp.Diff(wantFaults, faults); diff != "" {
 		t.Errorf("faults (-want +got):\n%s", diff)
 	}
@@ -112,12 +122,10 @@ func TestComponents(t *testing.T) {
 // reported with both.
 func TestSharedAddress(t *testing.T) {
 	t.Parallel()
-	index, faults, err := decode(Answer{
-		[]byte(`[
+	index, faults, err := decodeAll(`[
 	 {"MACAddress":"02:00:00:00:00:01","ComponentID":"x3000c0s0b0n0","IPAddresses":[{"IPAddress":"192.0.2.11"}]},
-	 {"MACAddress":"02:00:00:00:00:02","ComponentID":"x3000c0s0b0","IPAddresses":[{"IPAddress":"192.0.2.11"}]}]`),
-		[]byte(`{"Components":[{"ID":"x3000c0s0b0n0"},{"ID":"x3000c0s0b0"}]}`),
-	})
+	 {"MACAddress":"02:00:00:00:00:02","ComponentID":"x3000c0s0b0","IPAddresses":[{"IPAddress":"192.0.2.11"}]}]`,
+		`{"Components":[{"ID":"x3000c0s0b0n0"},{"ID":"x3000c0s0b0"}]}`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +134,7 @@ func TestSharedAddress(t *testing.T) {
 			t.Errorf("%v (-want +got):\n%s", mac, diff)
 		}
 	}
-	want := []Fault{{"02:00:00:00:00:02", "x3000c0s0b0", "address 192.0.2.11 is also that of 02:00:00:00:00:01"}}
+	want := []Fault{{SharedAddress, "02:00:00:00:00:02", "x3000c0s0b0", "address 192.0.2.11 is also that of 02:00:00:00:00:01"}}
 	if diff := cmp.Diff(want, faults); diff != "" {
 		t.Errorf("faults (-want +got):\n%s", diff)
 	}
@@ -143,17 +151,17 @@ func TestNotACollection(t *testing.T) {
 		"null interfaces":     {`null`, components, `collection EthernetInterfaces: null where a list belongs: "null"`},
 		"object interfaces":   {`{"title":"x"}`, components, `collection EthernetInterfaces: an object where a list belongs: "{\"title\":\"x\"}"`},
 		"HTML":                {`<html>`, components, `collection EthernetInterfaces: HTML where a list belongs: "<html>"`},
-		"truncated":           {`[{"MACAddress":"02:`, components, `collection EthernetInterfaces: broken JSON: unexpected end of JSON input`},
-		"garbage behind":      {good + `]`, components, `collection EthernetInterfaces: broken JSON: invalid character ']' after top-level value`},
+		"truncated":           {`[{"MACAddress":"02:`, components, `collection EthernetInterfaces: broken JSON: unexpected EOF`},
+		"garbage behind":      {good + `]`, components, `collection EthernetInterfaces: broken JSON: invalid character ']' looking for beginning of value`},
 		"null components":     {good, `null`, `collection Components: null where an object with the list Components belongs`},
 		"list of components":  {good, `[]`, `collection Components: a list where an object with the list Components belongs`},
 		"no Components":       {good, `{"title":"Internal Server Error","status":500}`, `collection Components: an object without the list Components: "{\"title\":\"Internal Server Error\",\"status\":500}"`},
-		"Components null":     {good, `{"Components":null}`, `collection Components: null where a list belongs: "null"`},
-		"Components object":   {good, `{"Components":{}}`, `collection Components: an object where a list belongs: "{}"`},
-		"truncated component": {good, `{"Components":[{"ID":"x`, `collection Components: broken JSON: unexpected end of JSON input`},
+		"Components null":     {good, `{"Components":null}`, `collection Components: null where a list belongs`},
+		"Components object":   {good, `{"Components":{}}`, `collection Components: an object where a list belongs`},
+		"truncated component": {good, `{"Components":[{"ID":"x`, `collection Components: broken JSON: unexpected EOF`},
 		"nothing":             {good, ``, `collection Components: nothing where an object with the list Components belongs`},
 	} {
-		index, _, err := decode(Answer{[]byte(c.interfaces), []byte(c.components)})
+		index, _, err := decodeAll(c.interfaces, c.components)
 		if err == nil {
 			t.Errorf("%s: no error, index %v", name, index)
 			continue
@@ -171,7 +179,7 @@ func FuzzIndex(f *testing.F) {
 	f.Add([]byte(`[null,7,"x",[],{"IPAddresses":null}]`), []byte(`{"Components":[null,7,{"ID":"x","NID":{}}]}`))
 	f.Add([]byte(`null`), []byte(`{"Components":null}`))
 	f.Fuzz(func(t *testing.T, interfaces, components []byte) {
-		index, _, err := decode(Answer{interfaces, components})
+		index, _, err := decodeAll(string(interfaces), string(components))
 		if err != nil {
 			return
 		}

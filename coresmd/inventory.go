@@ -1,0 +1,104 @@
+package coresmd
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/OpenCHAMI/coresmd/internal/process"
+	"github.com/OpenCHAMI/coresmd/internal/smd"
+)
+
+// firstPollLimit bounds the first look at SMD, which setup waits for. SMD may
+// come up later.
+const (
+	firstPollLimit         = 5 * time.Second
+	firstPollLimitRestored = time.Second // there is a snapshot to serve from
+)
+
+func (s *service) startInventory() (err error) {
+	settings := fmt.Sprintf("svc_base_uri=%v %v cache_valid=%v doubt=%v snapshot_file=%s lookup_wait=%v answer_max=%d",
+		s.smd, s.trust, s.cacheValid, s.doubt, s.snapshot, s.lookupWait, s.answerMax)
+	s.cache, err = process.Share(s.process, "inventory", settings, func() (*smd.Cache, error) {
+		source, err := s.source()
+		if err != nil {
+			return nil, err
+		}
+		return s.runInventory(source), nil
+	})
+	return err
+}
+
+func (s *service) source() (smd.Source, error) {
+	if s.smd.Scheme == "file" {
+		return smd.Folder{Path: s.smd.Path}, nil
+	}
+	trust := s.trust
+	trust.OnProblem = func(problem string) { s.log.Warnf("inventory: %s", problem) }
+	client, err := smd.NewClient(s.smd, trust)
+	if err != nil {
+		return nil, err
+	}
+	client.Limit(s.answerMax)
+	return client, nil
+}
+
+// runInventory looks at SMD once and goes on doing so.
+func (s *service) runInventory(source smd.Source) *smd.Cache {
+	report := &inventoryReport{log: s.log, process: s.process, source: s.smd.Redacted()}
+	cache := smd.NewCache(smd.Options{
+		Source: source, Interval: s.cacheValid, Doubt: s.doubt, Snapshot: s.snapshotFile(), PullWait: s.lookupWait,
+		OnPoll: report.poll, OnQuestion: report.question,
+	})
+	report.status = cache.Status
+	s.process.Claim(cache.Claims)
+	limit := firstPollLimit
+	if report.restored(cache.Restore()) {
+		limit = firstPollLimitRestored
+	}
+	ctx, cancel := context.WithTimeout(s.process.Context(), limit)
+	defer cancel()
+	_ = cache.Refresh(ctx) // reported; asked again soon
+	s.process.Go(func(ctx context.Context) { _ = cache.Run(ctx) })
+	s.process.Go(func(ctx context.Context) { s.trustOnSignal(ctx, cache) })
+	return cache
+}
+
+// snapshotFile returns the file that the inventory is kept in; nil: none.
+func (s *service) snapshotFile() *smd.Snapshot {
+	path := s.snapshot
+	switch {
+	case path == "off", path == "" && s.smd.Scheme == "file":
+		return nil
+	case path == "":
+		folder, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":")
+		if folder == "" {
+			s.log.Warn("neither snapshot_file nor $STATE_DIRECTORY is set: a start while SMD is down has no inventory")
+			return nil
+		}
+		path = filepath.Join(folder, "inventory.json")
+	}
+	return &smd.Snapshot{Path: path, Source: s.smd.Redacted()}
+}
+
+// trustOnSignal believes what SMD says now whenever a human asks for it by
+// SIGUSR1.
+func (s *service) trustOnSignal(ctx context.Context, cache *smd.Cache) {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1)
+	defer signal.Stop(asked)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-asked:
+			s.log.Info("SIGUSR1: what SMD says now is believed")
+			_ = cache.Trust(ctx) // reported
+		}
+	}
+}

@@ -1,0 +1,163 @@
+package smd
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	base "github.com/Cray-HPE/hms-base/v2"
+	"github.com/OpenCHAMI/smd/v2/pkg/sm"
+)
+
+// A component is what is used of SMD's component.
+type component struct {
+	ID, Type string
+	NID      uint64
+	HasNID   bool
+	Disabled bool
+}
+
+func newComponent(record base.Component, nid uint64, hasNID bool) component {
+	return component{record.ID, record.Type, nid, hasNID, record.Enabled != nil && !*record.Enabled}
+}
+
+// An inventory is what one answer says.
+type inventory struct {
+	index   Index
+	owner   map[netip.Addr]MAC // the first interface that lists an address, also one that was set aside
+	faults  []Fault
+	orphans []sm.CompEthInterfaceV2 // their components were not there
+}
+
+// An indexer joins interfaces with their components. A bad record is set aside
+// with its reason and never stops the rest.
+type indexer struct {
+	inventory
+	components map[string]component
+	nodes      map[uint64]string // the first node with a NID
+}
+
+func newIndexer(components map[string]component) *indexer {
+	return &indexer{
+		inventory: inventory{
+			index: make(Index, len(components)),
+			owner: make(map[netip.Addr]MAC, len(components)),
+		},
+		components: components,
+		nodes:      make(map[uint64]string, len(components)),
+	}
+}
+
+func (ix *indexer) fault(kind Kind, record sm.CompEthInterfaceV2, format string, a ...any) {
+	ix.faults = append(ix.faults, Fault{kind, record.MACAddr, record.CompID, fmt.Sprintf(format, a...)})
+}
+
+func (ix *indexer) add(record sm.CompEthInterfaceV2) {
+	mac, err := ParseMAC(record.MACAddr)
+	if err != nil {
+		ix.fault(BadMAC, record, "interface %q set aside: %v", record.ID, err)
+		ix.claim(record, mac)
+		return
+	}
+	if record.CompID == "" {
+		ix.fault(NoComponent, record, "interface set aside: no component")
+		ix.claim(record, mac)
+		return
+	}
+	comp, ok := ix.components[record.CompID]
+	if !ok {
+		ix.orphans = append(ix.orphans, record)
+		return
+	}
+	if first, twice := ix.index[mac]; twice {
+		ix.fault(TwiceMAC, record, "interface set aside: its MAC address is that of an interface of %s", first.ID)
+		ix.claim(record, mac)
+		return
+	}
+	ix.index[mac] = Machine{
+		MAC: mac, ID: comp.ID, Type: cmp.Or(comp.Type, intern(record.Type)), NID: comp.NID, HasNID: comp.HasNID,
+		Addrs: ix.addrs(record, mac), Disabled: comp.Disabled,
+	}
+	ix.name(record, comp)
+}
+
+// lacks says that interfaces name components that are not there and that were
+// not missed before.
+func (ix *indexer) lacks(before map[string]bool) bool {
+	return slices.ContainsFunc(ix.orphans, func(r sm.CompEthInterfaceV2) bool { return !before[r.CompID] })
+}
+
+// adopt takes the interfaces without component once more, with components that
+// were read later, and sets the rest aside. It returns what is not there.
+func (ix *indexer) adopt(later map[string]component) (missing map[string]bool) {
+	orphans := ix.orphans
+	ix.orphans = nil
+	ix.components = later
+	for _, record := range orphans {
+		ix.add(record)
+	}
+	missing = make(map[string]bool)
+	for _, record := range ix.orphans {
+		missing[record.CompID] = true
+		ix.fault(NoComponent, record, "interface set aside: component does not exist")
+		mac, _ := ParseMAC(record.MACAddr)
+		ix.claim(record, mac)
+	}
+	ix.components, ix.nodes, ix.orphans = nil, nil, nil
+	return missing
+}
+
+// name reports two nodes that get one host name.
+func (ix *indexer) name(record sm.CompEthInterfaceV2, comp component) {
+	if comp.Type != "Node" || !comp.HasNID {
+		return
+	}
+	first, taken := ix.nodes[comp.NID]
+	switch {
+	case !taken:
+		ix.nodes[comp.NID] = comp.ID
+	case first != comp.ID:
+		ix.fault(TwiceNID, record, "NID %d is also that of %s: both get one host name", comp.NID, first)
+	}
+}
+
+// claim notes the addresses of an interface that was set aside: SMD assigns
+// them all the same.
+func (ix *indexer) claim(record sm.CompEthInterfaceV2, mac MAC) {
+	for _, mapping := range record.IPAddrs {
+		a, err := parseAddr(mapping.IPAddr)
+		if _, taken := ix.owner[a]; err == nil && !taken {
+			ix.owner[a] = mac
+		}
+	}
+}
+
+// addrs reads the addresses that SMD lists for an interface.
+func (ix *indexer) addrs(record sm.CompEthInterfaceV2, mac MAC) []netip.Addr {
+	var list []netip.Addr
+	for _, mapping := range record.IPAddrs {
+		if strings.TrimSpace(mapping.IPAddr) == "" {
+			continue
+		}
+		a, err := parseAddr(mapping.IPAddr)
+		if err != nil {
+			ix.fault(BadAddress, record, "address set aside: %v", err)
+			continue
+		}
+		if slices.Contains(list, a) {
+			continue
+		}
+		if other, ok := ix.owner[a]; ok {
+			ix.fault(SharedAddress, record, "address %v is also that of %v", a, other)
+		} else {
+			ix.owner[a] = mac
+		}
+		list = append(list, a)
+	}
+	if len(list) == 0 {
+		ix.fault(NoAddress, record, "no usable address")
+	}
+	return list
+}
