@@ -407,7 +407,7 @@ func TestInventoryNeverLoaded(t *testing.T) {
 	holder.WaitEvent(dhcptest.EventNAK, takesUp)
 	compare(t, lease, holder.WaitEvent(dhcptest.EventBound, dhcptest.BindTimeout))
 	late.WaitEvent(dhcptest.EventFail, takesUp)
-	const says = `inventory never loaded, strangers cannot be told from known machines`
+	const says = `SMD not heard yet, strangers cannot be told from known machines`
 	if n, packets := countLines(dhcp.Log(), `level=error.*`+says), countLines(dhcp.Log(), says); n != 1 || packets < 3 {
 		t.Errorf("%d of %d lines are errors, want one of several:\n%s", n, packets, grep(dhcp.Log(), says))
 	}
