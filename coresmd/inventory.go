@@ -51,7 +51,7 @@ func (s *service) runInventory(source smd.Source) *smd.Cache {
 	report := &inventoryReport{log: s.log, process: s.process, source: s.smd.Redacted()}
 	cache := smd.NewCache(smd.Options{
 		Source: source, Interval: s.cacheValid, Doubt: s.doubt, Snapshot: s.snapshotFile(), PullWait: s.lookupWait,
-		OnPoll: report.poll, OnQuestion: report.question,
+		Reserved: s.reserved, OnPoll: report.poll, OnQuestion: report.question,
 	})
 	report.status = cache.Status
 	s.process.Claim(cache.Claims)
