@@ -114,11 +114,12 @@ func (c *Cache) Lookup(mac MAC) Finding {
 	defer c.mu.RUnlock()
 	m, ok := c.index[mac]
 	if !ok && len(c.pulled) > 0 {
-		var p pulled
-		p, ok = c.pulled[mac]
-		m = p.Machine
+		m, ok = c.pulled[mac].Machine, c.pulled[mac].Machine != nil
 	}
-	return Finding{m, ok, c.state()}
+	if !ok {
+		return Finding{State: c.state()}
+	}
+	return Finding{*m, true, c.state()}
 }
 
 // Claims says that SMD assigns an address to some interface.
@@ -175,6 +176,7 @@ func (c *Cache) ask(ctx context.Context, trust bool) error {
 func (c *Cache) enter(do func(began time.Time) Poll) error {
 	c.refresh.Lock()
 	defer c.refresh.Unlock()
+	defer frugal(len(c.serving()))()
 	began := time.Now()
 	poll := do(began)
 	c.lint(&poll)
@@ -276,7 +278,7 @@ func (c *Cache) keep(began time.Time) Poll {
 // accept puts a new inventory in the place of the old one.
 func (c *Cache) accept(inv *inventory, began time.Time) Poll {
 	c.doubter.doubt = Doubt{}
-	same := maps.EqualFunc(c.serving(), inv.index, Machine.equal)
+	same := maps.EqualFunc(c.serving(), inv.index, (*Machine).equal)
 	c.saver.unsaved = c.saver.unsaved || !same
 	c.found = inv.faults
 

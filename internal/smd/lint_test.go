@@ -53,7 +53,6 @@ func TestLint(t *testing.T) {
 	want := []Fault{
 		{BadNID, "", "x3000c0s5b0n0", `component record 4: NID "\"five\"" is not a number`},
 		{SharedAddress, "02:00:00:00:00:02", "x3000c0s1b0n0", "address 192.0.2.11 is also that of 02:00:00:00:00:01"},
-		{TwiceNID, "02:00:00:00:00:02", "x3000c0s1b0n0", "NID 1 is also that of x3000c0s0b0n0: both get one host name"},
 		{BadAddress, "02:00:00:00:00:03", "x3000c0s0b0", `address set aside: "192.0.2.300" is not an IP address`},
 		{TwiceMAC, "02-00-00-00-00-03", "x3000c0s0b0", "interface set aside: its MAC address is that of an interface of x3000c0s0b0"},
 		{NoAddress, "02:00:00:00:00:05", "x3000c0s0b0", "no usable address"},
@@ -61,6 +60,7 @@ func TestLint(t *testing.T) {
 		{BadMAC, "02:00:00:00:00", "x3000c0s0b0", `interface "" set aside: "02:00:00:00:00" is not a MAC address`},
 		{BadRecord, "", "", "interface record 9 set aside: json: cannot unmarshal number into Go struct field CompEthInterfaceV2.MACAddress of type string"},
 		{NoComponent, "02:00:00:00:00:06", "x9000c0s0b0n0", "interface set aside: component does not exist"},
+		{TwiceNID, "02:00:00:00:00:02", "x3000c0s1b0n0", "NID 1 is also that of x3000c0s0b0n0: both get one host name"},
 		{TakenAddress, "02:00:00:00:00:03", "x3000c0s0b0", "address 192.0.2.1 is that of this server"},
 	}
 	if diff := cmp.Diff([][]Fault{want, nil, {inPool}}, polls); diff != "" {
