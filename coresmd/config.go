@@ -26,6 +26,7 @@ type config struct {
 	doubt      time.Duration
 	lookupWait time.Duration // 0: SMD is not asked for single machines
 	answerMax  int64         // octets of one answer of SMD
+	respect    bool          // SMD's Enabled=false
 	snapshot   string        // a file; "off": none; empty: below $STATE_DIRECTORY
 	leaseTime  time.Duration
 	domain     string
@@ -74,6 +75,10 @@ func (c *config) inventoryOptions() args.Options {
 		{
 			Name: "answer_max", Value: args.Of(&c.answerMax, "a size from 1MiB to 1024MiB", parseSize), Default: "512MiB",
 			Help: "Largest answer of SMD that is read. An inventory of 50,000 nodes is 18 MB.",
+		},
+		{
+			Name: "respect_enabled", Value: args.Bool(&c.respect), Default: "false",
+			Help: "Whether a machine whose component has `Enabled` false in SMD is answered with silence. It is not passed on either.",
 		},
 	}
 }

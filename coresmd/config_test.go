@@ -85,7 +85,7 @@ argument 3 "cache_valid=0s": cache_valid: too short; wanted a duration of at lea
 argument 4 "lease_time=-1h": lease_time: too short; wanted a duration of at least 1s such as 30s, 5m or 1h
 argument 5 "tftp_port=x": tftp_port: not a port; wanted a port from 1 to 65535
 argument 6 "tftp=maybe": tftp: not understood; wanted on or off
-argument 7 "rule=x": unknown key "rule"; wanted one of svc_base_uri, cache_valid, lookup_wait, doubt, snapshot_file, answer_max, ca_cert, client_cert, client_key, token_file, token_url, client_id, client_secret_file, token_plain_http, ipxe_base_uri, ipxe_uri, lease_time, single_port, tftp, tftp_dir, tftp_port, domain, subnet
+argument 7 "rule=x": unknown key "rule"; wanted one of svc_base_uri, cache_valid, lookup_wait, doubt, snapshot_file, answer_max, respect_enabled, ca_cert, client_cert, client_key, token_file, token_url, client_id, client_secret_file, token_plain_http, ipxe_base_uri, ipxe_uri, lease_time, single_port, tftp, tftp_dir, tftp_port, domain, subnet
 argument 8 "subnet=192.0.2.1/24": subnet: 192.0.2.1/24 has host bits set; the network is 192.0.2.0/24; wanted CIDR[,router:IP|IP][,dns:IP|IP][,mask:MASK][,pool:START-END]
 argument 9 "subnet=192.0.2.0/24,gateway:x": subnet: unknown key "gateway"; wanted CIDR[,router:IP|IP][,dns:IP|IP][,mask:MASK][,pool:START-END]`,
 		},

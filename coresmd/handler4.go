@@ -84,6 +84,9 @@ func (h *handler4) decide(x *exchange4) exchange.Verdict {
 	if !h.find(x) {
 		return h.stranger(x)
 	}
+	if h.respect && x.machine.Disabled {
+		return x.because(exchange.Drop, disabled, "")
+	}
 	if !x.self.IsValid() && !h.standIn(x) {
 		return x.because(exchange.Drop, noServerID, "")
 	}

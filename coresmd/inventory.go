@@ -50,13 +50,14 @@ func (s *service) source() (smd.Source, error) {
 
 // runInventory looks at SMD once and goes on doing so.
 func (s *service) runInventory(source smd.Source) *smd.Cache {
-	report := &inventoryReport{log: s.log, process: s.process, source: s.smd.Redacted()}
+	report := &inventoryReport{log: s.log, polls: s.metrics.polls, process: s.process, source: s.smd.Redacted()}
 	cache := smd.NewCache(smd.Options{
 		Source: source, Interval: s.cacheValid, Doubt: s.doubt, Snapshot: s.snapshotFile(), PullWait: s.lookupWait,
-		OnPoll: report.poll, OnQuestion: report.question,
+		Reserved: s.reserved, OnPoll: report.poll, OnQuestion: report.question,
 	})
 	report.status = cache.Status
 	s.process.Claim(cache.Claims)
+	watch(s.process.Registry, cache.Status)
 	limit := firstPollLimit
 	if report.restored(cache.Restore()) {
 		limit = firstPollLimitRestored

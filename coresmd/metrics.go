@@ -1,6 +1,8 @@
 package coresmd
 
 import (
+	"time"
+
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
 	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/OpenCHAMI/coresmd/internal/smd"
@@ -16,6 +18,7 @@ const (
 	notInSnapshot
 	unknown
 	busy
+	disabled
 	badHardware
 	noState
 	noServerID
@@ -37,6 +40,7 @@ var reasonNames = [...]string{
 	notInSnapshot: "not in the snapshot, SMD not heard yet",
 	unknown:       "unknown machine",
 	busy:          "too many unknown machines wait for SMD's word",
+	disabled:      "SMD says Enabled=false",
 	badHardware:   "hardware address",
 	noState:       "request without address and server",
 	noServerID:    "no server identifier",
@@ -61,6 +65,7 @@ type metrics struct {
 	drops    []prometheus.Counter // by reason
 	passed   []prometheus.Counter // by reason
 	pulled   []prometheus.Counter // by smd.Pulled
+	polls    []prometheus.Counter // by smd.Outcome
 }
 
 func newMetrics(p *process.Process) *metrics {
@@ -69,6 +74,7 @@ func newMetrics(p *process.Process) *metrics {
 	drops := p.Counters("coresmd", "drops_total", "DHCPv4 requests answered with silence, by reason.", "reason")
 	passed := p.Counters("coresmd", "passed_total", "DHCPv4 requests passed to the next plugin, by reason.", "reason")
 	pulls := p.Counters("coresmd", "pulls_total", "DHCPv4 requests of machines that the inventory lacks, by what came of asking SMD for them.", "outcome")
+	polls := p.Counters("coresmd", "inventory_polls_total", "Looks at the whole inventory of SMD, by outcome.", "outcome")
 
 	m := &metrics{replies: make(map[exchange.Verdict]prometheus.Counter)}
 	for _, s := range exchange.States() {
@@ -81,10 +87,42 @@ func newMetrics(p *process.Process) *metrics {
 		m.drops = append(m.drops, drops.WithLabelValues(reason(r).String()))
 		m.passed = append(m.passed, passed.WithLabelValues(reason(r).String()))
 	}
+	for _, o := range smd.Outcomes() {
+		m.polls = append(m.polls, polls.WithLabelValues(o.String()))
+	}
 	for _, p := range smd.AllPulled() {
 		m.pulled = append(m.pulled, pulls.WithLabelValues(p.String()))
 	}
 	return m
+}
+
+// watch registers what is told of the inventory whenever metrics are read.
+func watch(r prometheus.Registerer, status func() smd.Status) {
+	gauge := func(name, help string, labels prometheus.Labels, value func(smd.Status) float64) {
+		r.MustRegister(prometheus.NewGaugeFunc(
+			prometheus.GaugeOpts{Namespace: "coresmd", Subsystem: "inventory", Name: name, Help: help, ConstLabels: labels},
+			func() float64 { return value(status()) }))
+	}
+	for _, state := range smd.States() {
+		gauge("state", "1 for the state that the inventory is in.", prometheus.Labels{"state": state.String()},
+			func(s smd.Status) float64 { return one(s.State == state) })
+	}
+	gauge("doubted", "1 while SMD's last answer is not believed.", nil, func(s smd.Status) float64 { return one(s.Doubted) })
+	gauge("machines", "Machines in the inventory.", nil, func(s smd.Status) float64 { return float64(s.Machines) })
+	gauge("faults", "Faults in the inventory.", nil, func(s smd.Status) float64 { return float64(len(s.Faults)) })
+	gauge("age_seconds", "Time since SMD was read; -1: never.", nil, func(s smd.Status) float64 {
+		if s.Loaded.IsZero() {
+			return -1
+		}
+		return time.Since(s.Loaded).Seconds()
+	})
+}
+
+func one(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 func (m *metrics) count(state exchange.State, v exchange.Verdict, why reason) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/OpenCHAMI/coresmd/internal/smd"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
 )
 
@@ -13,6 +14,7 @@ import (
 type inventoryReport struct {
 	log      *logrus.Entry
 	process  *process.Process
+	polls    []prometheus.Counter // by smd.Outcome
 	source   string
 	status   func() smd.Status
 	failing  bool      // the last poll failed; written by one poll at a time
@@ -26,6 +28,7 @@ const mostFaults = 50
 
 func (r *inventoryReport) poll(p smd.Poll) {
 	r.process.StrangersUnknown.Store(!p.State.TellsStrangers())
+	r.polls[p.Outcome].Inc()
 	r.failure(p)
 	r.doubt(p)
 	r.snapshot(p)

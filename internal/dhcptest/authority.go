@@ -39,11 +39,19 @@ func (a *Authority) WriteFile(path string) {
 	writePEM(a.t, path, "CERTIFICATE", a.cert.Raw)
 }
 
-// Issue writes a server certificate for an IP address, and its key.
+// Issue writes a server certificate for an IP address, and its key. It is valid
+// for an hour.
 func (a *Authority) Issue(ip, certFile, keyFile string) {
+	a.t.Helper()
+	a.IssueUntil(time.Now().Add(time.Hour), ip, certFile, keyFile)
+}
+
+// IssueUntil is Issue with an end of its own, which may have passed.
+func (a *Authority) IssueUntil(end time.Time, ip, certFile, keyFile string) {
 	a.t.Helper()
 	key := newKey(a.t)
 	cert := a.sign(&x509.Certificate{
+		NotAfter:    end,
 		Subject:     pkix.Name{CommonName: "smd"},
 		IPAddresses: []net.IP{net.ParseIP(ip)},
 		KeyUsage:    x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
@@ -60,7 +68,10 @@ func (a *Authority) Issue(ip, certFile, keyFile string) {
 func (a *Authority) sign(template, parent *x509.Certificate, public *ecdsa.PublicKey) *x509.Certificate {
 	a.t.Helper()
 	template.SerialNumber = big.NewInt(time.Now().UnixNano())
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Minute), time.Now().Add(time.Hour)
+	template.NotBefore = time.Now().Add(-time.Minute)
+	if template.NotAfter.IsZero() {
+		template.NotAfter = time.Now().Add(time.Hour)
+	}
 	if parent == nil {
 		parent = template
 	}

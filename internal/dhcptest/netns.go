@@ -199,6 +199,16 @@ func (ns *Namespace) ListenPacket(network, addr string) (net.PacketConn, error) 
 	return conn, err
 }
 
+// Listen opens a TCP socket that listens inside the namespace.
+func (ns *Namespace) Listen(addr string) (net.Listener, error) {
+	var l net.Listener
+	err := ns.within(func() (err error) {
+		l, err = net.Listen("tcp", addr)
+		return err
+	})
+	return l, err
+}
+
 // within calls f on a thread that is in the namespace. A socket keeps the namespace it was
 // made in, so only making it has to happen here. The thread goes back where it came from:
 // if it ended instead, the kernel would end processes that were started from it.

@@ -21,17 +21,17 @@ type reservation struct {
 // Reserve publishes addresses that no machine of SMD should have, such as those
 // of a pool. They are named in complaints.
 func (p *Process) Reserve(name string, holds func(netip.Addr) bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.reserveMu.Lock()
+	defer p.reserveMu.Unlock()
 	p.reserved = append(p.reserved[:len(p.reserved):len(p.reserved)], reservation{name, holds})
 }
 
 // Reserved returns what names the reservation of an address, or nothing, and
 // how many reservations there are.
 func (p *Process) Reserved() (name func(netip.Addr) string, count int) {
-	p.mu.Lock()
+	p.reserveMu.Lock()
 	all := p.reserved
-	p.mu.Unlock()
+	p.reserveMu.Unlock()
 	return func(a netip.Addr) string {
 		for _, r := range all {
 			if r.holds(a) {

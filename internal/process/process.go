@@ -32,9 +32,11 @@ type Process struct {
 	cancel context.CancelFunc
 	runs   sync.WaitGroup
 
-	mu       sync.Mutex
-	shared   map[string]share // guarded by mu
-	reserved []reservation    // guarded by mu; never written to, only replaced
+	mu     sync.Mutex
+	shared map[string]share // guarded by mu
+
+	reserveMu sync.Mutex    // a service asks for reservations while it starts
+	reserved  []reservation // guarded by reserveMu; never written to, only replaced
 }
 
 // A share is a service that is running and the settings it was started with.

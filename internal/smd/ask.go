@@ -27,7 +27,7 @@ func (c *Cache) Pull(mac MAC) (Finding, Pulled) {
 
 // A pulled machine is one that SMD was asked for since the last poll.
 type pulled struct {
-	Machine
+	*Machine
 	asked time.Time
 }
 

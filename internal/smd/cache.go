@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 )
@@ -16,6 +15,10 @@ type Options struct {
 	Doubt    time.Duration // of agreement before a shrunk inventory is believed; 0 means DefaultDoubt
 	Snapshot *Snapshot     // keeps the inventory on disk; nil: none
 	PullWait time.Duration // how long a packet waits for SMD's word on an unknown machine; 0: it is not asked
+
+	// Reserved returns which addresses cannot be those of machines, and a
+	// number that changes when they do. May be nil.
+	Reserved func() (Reserved, int)
 
 	OnPoll     func(Poll)     // called after each poll, outside the cache's lock; may be nil
 	OnQuestion func(Question) // called after each question about machines; may be nil
@@ -83,6 +86,8 @@ type Cache struct {
 	sum     digest          // guarded by refresh: of the last answer that was believed
 	doubter doubter         // guarded by refresh
 	saver   saver           // guarded by refresh
+	found   []Fault         // guarded by refresh: of the last answer that was believed
+	linted  int             // guarded by refresh: what was reserved then
 	orphans map[string]bool // guarded by refresh: components that were asked for twice and are not there
 }
 
@@ -109,11 +114,12 @@ func (c *Cache) Lookup(mac MAC) Finding {
 	defer c.mu.RUnlock()
 	m, ok := c.index[mac]
 	if !ok && len(c.pulled) > 0 {
-		var p pulled
-		p, ok = c.pulled[mac]
-		m = p.Machine
+		m, ok = c.pulled[mac].Machine, c.pulled[mac].Machine != nil
 	}
-	return Finding{m, ok, c.state()}
+	if !ok {
+		return Finding{State: c.state()}
+	}
+	return Finding{*m, true, c.state()}
 }
 
 // Claims says that SMD assigns an address to some interface.
@@ -170,8 +176,10 @@ func (c *Cache) ask(ctx context.Context, trust bool) error {
 func (c *Cache) enter(do func(began time.Time) Poll) error {
 	c.refresh.Lock()
 	defer c.refresh.Unlock()
+	defer frugal(len(c.serving()))()
 	began := time.Now()
 	poll := do(began)
+	c.lint(&poll)
 	poll.Unsaved = c.save(poll)
 	poll.Took = time.Since(began)
 	if c.opts.OnPoll != nil {
@@ -270,16 +278,17 @@ func (c *Cache) keep(began time.Time) Poll {
 // accept puts a new inventory in the place of the old one.
 func (c *Cache) accept(inv *inventory, began time.Time) Poll {
 	c.doubter.doubt = Doubt{}
-	same := maps.EqualFunc(c.serving(), inv.index, Machine.equal)
+	same := maps.EqualFunc(c.serving(), inv.index, (*Machine).equal)
 	c.saver.unsaved = c.saver.unsaved || !same
+	c.found = inv.faults
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	poll := Poll{Outcome: Changed, Changed: !same || c.basis != aPoll, NewFaults: added(inv.faults, c.faults)}
+	poll := Poll{Outcome: Changed, Changed: !same || c.basis != aPoll}
 	if !same {
 		c.index = inv.index
 	}
-	c.owner, c.faults = inv.owner, slices.Clip(inv.faults)
+	c.owner = inv.owner
 	c.basis, c.loaded, c.failing, c.doubted = aPoll, began, false, false
 	c.forget(began)
 	return c.polled(poll)

@@ -159,7 +159,7 @@ func BenchmarkLookup(b *testing.B) {
 	index := make(Index)
 	for i := range 100_000 {
 		mac := MAC{2, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)}
-		index[mac] = Machine{MAC: mac, Addrs: addrs("192.0.2.1")}
+		index[mac] = &Machine{MAC: mac, Addrs: addrs("192.0.2.1")}
 	}
 	cache := &Cache{index: index}
 	b.ReportAllocs()

@@ -46,13 +46,18 @@ func decodeInterfaces(body Body, take func(sm.CompEthInterfaceV2), bad func(int,
 	if err != nil {
 		return err
 	}
-	err = s.list(func(number int, raw json.RawMessage) {
+	err = s.list(func(number int) error {
 		var record sm.CompEthInterfaceV2
-		if err := decodeRecord(raw, &record); err != nil {
-			bad(number, record, err)
-			return
+		unfit, err := s.record(&record)
+		switch {
+		case err != nil:
+			return err
+		case unfit != nil:
+			bad(number, record, unfit)
+		default:
+			take(record)
 		}
-		take(record)
+		return nil
 	})
 	if err != nil {
 		return err
@@ -66,7 +71,7 @@ func decodeComponents(body Body) (map[string]component, []Fault, error) {
 	if err != nil {
 		return nil, nil, wantComponents(err)
 	}
-	c := collector{components: make(map[string]component)}
+	c := collector{stream: s, components: make(map[string]component)}
 	found, err := s.member("Components", c.take)
 	switch {
 	case err != nil:
@@ -87,59 +92,52 @@ func wantComponents(err error) error {
 
 // A collector gathers components.
 type collector struct {
+	*stream
 	components map[string]component
 	faults     []Fault
 }
 
-func (c *collector) take(number int, raw json.RawMessage) {
-	one, err := decodeComponent(raw)
-	if err != nil {
-		kind := BadNID
-		if one.ID == "" {
-			kind = BadRecord
-		}
-		c.faults = append(c.faults, Fault{Kind: kind, ID: one.ID, Reason: fmt.Sprintf("component record %d: %v", number, err)})
-	}
-	if one.ID != "" {
-		c.components[one.ID] = one
-	}
-}
-
-// decodeComponent reads one component. The node id is a number or, from
-// SMD's successor, a string; one that cannot be read does not cost the
-// machine its component.
-func decodeComponent(raw json.RawMessage) (component, error) {
+// take reads one component. The node id is a number or, from SMD's successor,
+// a string; one that cannot be read does not cost the machine its component.
+func (c *collector) take(number int) error {
 	var record struct {
 		base.Component
 		NID json.RawMessage
 	}
-	if err := decodeRecord(raw, &record); err != nil {
-		return component{}, fmt.Errorf("set aside: %w", err)
+	unfit, err := c.record(&record)
+	if err != nil {
+		return err
 	}
-	if record.ID == "" {
-		return component{}, fmt.Errorf("set aside: no ID: %s", excerpt(raw))
+	if unfit == nil && record.ID == "" {
+		unfit = errors.New("no ID")
+	}
+	if unfit != nil {
+		c.faults = append(c.faults, Fault{Kind: BadRecord, ID: record.ID, Reason: fmt.Sprintf("component record %d set aside: %v", number, unfit)})
+		return nil
 	}
 	record.Type = intern(record.Type)
-	text := strings.Trim(string(record.NID), `"`)
-	if text == "" || text == "null" {
-		return newComponent(record.Component, 0, false), nil
-	}
-	nid, err := strconv.ParseUint(text, 10, 64)
+	nid, hasNID, err := parseNID(record.NID)
 	if err != nil {
-		return newComponent(record.Component, 0, false), fmt.Errorf("NID %s is not a number", excerpt(record.NID))
+		c.faults = append(c.faults, Fault{Kind: BadNID, ID: record.ID, Reason: fmt.Sprintf("component record %d: %v", number, err)})
 	}
-	return newComponent(record.Component, nid, true), nil
+	c.components[record.ID] = newComponent(record.Component, nid, hasNID)
+	return nil
+}
+
+func parseNID(raw json.RawMessage) (nid uint64, has bool, err error) {
+	text := strings.Trim(string(raw), `"`)
+	if text == "" || text == "null" {
+		return 0, false, nil
+	}
+	nid, err = strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, false, fmt.Errorf("NID %s is not a number", excerpt(raw))
+	}
+	return nid, true, nil
 }
 
 // intern returns one copy of a word that many records hold.
 func intern(s string) string { return unique.Make(s).Value() }
-
-func decodeRecord(raw json.RawMessage, to any) error {
-	if kind := kindOf(raw); kind != "an object" {
-		return fmt.Errorf("%s where an object belongs", kind)
-	}
-	return json.Unmarshal(raw, to)
-}
 
 // A stream reads a collection without ever holding all of it.
 type stream struct {
@@ -168,9 +166,8 @@ func (e *kindError) Error() string {
 	return fmt.Sprintf("%s where %s belongs: %s", e.got, e.want, e.excerpt)
 }
 
-// list reads a list and hands out its elements, which are valid until the next
-// one. They are counted from 1.
-func (s *stream) list(take func(int, json.RawMessage)) error {
+// list reads a list. take reads an element, which is counted from 1.
+func (s *stream) list(take func(int) error) error {
 	opening, err := s.Token()
 	switch {
 	case err != nil:
@@ -178,20 +175,28 @@ func (s *stream) list(take func(int, json.RawMessage)) error {
 	case opening != json.Delim('['):
 		return fmt.Errorf("%s where a list belongs", kindOfToken(opening))
 	}
-	var raw json.RawMessage
 	for number := 1; s.More(); number++ {
-		if err := s.Decode(&raw); err != nil {
-			return broken(err)
+		if err := take(number); err != nil {
+			return err
 		}
-		take(number, raw)
 	}
 	_, err = s.Token()
 	return broken(err)
 }
 
+// record reads an object. unfit is what is wrong with this one alone.
+func (s *stream) record(to any) (unfit, err error) {
+	err = s.Decode(to)
+	var mismatch *json.UnmarshalTypeError
+	if errors.As(err, &mismatch) {
+		return err, nil
+	}
+	return nil, broken(err)
+}
+
 // member reads an object and the list in it that has this name. It returns
 // false where there is no such list.
-func (s *stream) member(name string, take func(int, json.RawMessage)) (found bool, err error) {
+func (s *stream) member(name string, take func(int) error) (found bool, err error) {
 	if _, err := s.Token(); err != nil {
 		return false, broken(err)
 	}

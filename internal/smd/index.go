@@ -36,7 +36,6 @@ type inventory struct {
 type indexer struct {
 	inventory
 	components map[string]component
-	nodes      map[uint64]string // the first node with a NID
 }
 
 func newIndexer(components map[string]component) *indexer {
@@ -46,7 +45,6 @@ func newIndexer(components map[string]component) *indexer {
 			owner: make(map[netip.Addr]MAC, len(components)),
 		},
 		components: components,
-		nodes:      make(map[uint64]string, len(components)),
 	}
 }
 
@@ -76,11 +74,10 @@ func (ix *indexer) add(record sm.CompEthInterfaceV2) {
 		ix.claim(record, mac)
 		return
 	}
-	ix.index[mac] = Machine{
+	ix.index[mac] = &Machine{
 		MAC: mac, ID: comp.ID, Type: cmp.Or(comp.Type, intern(record.Type)), NID: comp.NID, HasNID: comp.HasNID,
 		Addrs: ix.addrs(record, mac), Disabled: comp.Disabled,
 	}
-	ix.name(record, comp)
 }
 
 // lacks says that interfaces name components that are not there and that were
@@ -105,22 +102,8 @@ func (ix *indexer) adopt(later map[string]component) (missing map[string]bool) {
 		mac, _ := ParseMAC(record.MACAddr)
 		ix.claim(record, mac)
 	}
-	ix.components, ix.nodes, ix.orphans = nil, nil, nil
+	ix.components, ix.orphans = nil, nil
 	return missing
-}
-
-// name reports two nodes that get one host name.
-func (ix *indexer) name(record sm.CompEthInterfaceV2, comp component) {
-	if comp.Type != "Node" || !comp.HasNID {
-		return
-	}
-	first, taken := ix.nodes[comp.NID]
-	switch {
-	case !taken:
-		ix.nodes[comp.NID] = comp.ID
-	case first != comp.ID:
-		ix.fault(TwiceNID, record, "NID %d is also that of %s: both get one host name", comp.NID, first)
-	}
 }
 
 // claim notes the addresses of an interface that was set aside: SMD assigns

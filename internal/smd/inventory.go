@@ -51,13 +51,13 @@ type Machine struct {
 	Disabled bool // SMD says Enabled=false
 }
 
-func (m Machine) equal(o Machine) bool {
+func (m *Machine) equal(o *Machine) bool {
 	return m.MAC == o.MAC && m.ID == o.ID && m.Type == o.Type && m.NID == o.NID && m.HasNID == o.HasNID &&
 		m.Disabled == o.Disabled && slices.Equal(m.Addrs, o.Addrs)
 }
 
 // An Index is the machines of an inventory by their MAC addresses.
-type Index map[MAC]Machine
+type Index map[MAC]*Machine
 
 // parseAddr reads an address as SMD holds it: blanks around it and a prefix
 // length behind it are dropped.

@@ -70,7 +70,7 @@ func TestIndex(t *testing.T) {
 		"broadcast MAC":      {strings.Replace(head, "02:00:00:ab:cd:01", "ff:ff:ff:ff:ff:ff", 1) + `[]}]`, Index{}, []string{`interface "020000abcd01" set aside: "ff:ff:ff:ff:ff:ff" is a multicast MAC address`}},
 		"no component":       {strings.Replace(head, "x3000c0s0b0n0", "", 1) + `[]}]`, Index{}, []string{"interface set aside: no component"}},
 		"missing component":  {strings.Replace(head, "x3000c0s0b0n0", "x9", 1) + `[]}]`, Index{}, []string{"interface set aside: component does not exist"}},
-		"record is a number": {`[7,` + head[1:] + `[{"IPAddress":"192.0.2.11"}]}]`, machine("192.0.2.11"), []string{"interface record 1 set aside: something else where an object belongs"}},
+		"record is a number": {`[7,` + head[1:] + `[{"IPAddress":"192.0.2.11"}]}]`, machine("192.0.2.11"), []string{"interface record 1 set aside: json: cannot unmarshal number into Go value of type sm.CompEthInterfaceV2"}},
 		"record of bad type": {`[{"MACAddress":7},` + head[1:] + `[{"IPAddress":"192.0.2.11"}]}]`, machine("192.0.2.11"), []string{"interface record 1 set aside: json: cannot unmarshal number into Go struct field CompEthInterfaceV2.MACAddress of type string"}},
 		"MAC twice":          {head + `[{"IPAddress":"192.0.2.11"}]},` + head[1:] + `[{"IPAddress":"192.0.2.12"}]}]`, machine("192.0.2.11"), []string{"interface set aside: its MAC address is that of an interface of x3000c0s0b0n0"}},
 	} {

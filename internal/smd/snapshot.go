@@ -190,7 +190,7 @@ func (l *lister) add(record any) {
 	_, _ = l.out.Write(text) // an error stays with the writer
 }
 
-func componentOf(m Machine) base.Component {
+func componentOf(m *Machine) base.Component {
 	enabled := !m.Disabled
 	c := base.Component{ID: m.ID, Type: m.Type, Enabled: &enabled}
 	if m.HasNID {
@@ -199,7 +199,7 @@ func componentOf(m Machine) base.Component {
 	return c
 }
 
-func interfaceOf(m Machine) sm.CompEthInterfaceV2 {
+func interfaceOf(m *Machine) sm.CompEthInterfaceV2 {
 	addrs := make([]sm.IPAddressMapping, 0, len(m.Addrs))
 	for _, a := range m.Addrs {
 		addrs = append(addrs, sm.IPAddressMapping{IPAddr: a.String()})

@@ -1,0 +1,100 @@
+package coresmd
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/OpenCHAMI/coresmd/internal/dhcptest"
+	"github.com/sirupsen/logrus"
+)
+
+// BenchmarkFlood has known machines renew while 5,000 strangers a second ask
+// and SMD hangs. It reports what known machines wait, without strangers and
+// with them.
+func BenchmarkFlood(b *testing.B) {
+	hang := make(chan struct{})
+	smd := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("MACAddress") {
+			<-hang
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		if strings.HasSuffix(r.URL.Path, "Components") {
+			fmt.Fprint(w, testComponents)
+			return
+		}
+		fmt.Fprint(w, inventoryOf(1))
+	}))
+	defer smd.Close()
+	defer close(hang)
+	bench := newBench(b, "svc_base_uri="+smd.URL, "ipxe_base_uri=http://bss", "cache_valid=1h", "snapshot_file=off")
+	bench.plugin.log.Logger.SetLevel(logrus.WarnLevel)
+	bench.p.ReleaseTaken.Store(true)
+	const rounds = 2000
+	known := func() time.Duration {
+		took := make([]time.Duration, 0, rounds)
+		for range rounds {
+			req := dhcptest.Request4(b, node, request, ciaddr("192.0.2.11"))
+			began := time.Now()
+			reply, _ := dhcptest.Exchange4(b, req, dhcptest.ServerID("192.0.2.1"), bench.handle)
+			took = append(took, time.Since(began))
+			if got := word(reply, true, "192.0.2.11"); got != "ACK" {
+				b.Fatal(got)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		slices.Sort(took)
+		return took[rounds*99/100]
+	}
+	for b.Loop() {
+		alone := known()
+		stop := flood(b, bench, 5000)
+		beside := known()
+		passed := stop()
+		b.ReportMetric(float64(alone.Microseconds()), "alone-p99-µs")
+		b.ReportMetric(float64(beside.Microseconds()), "flood-p99-µs")
+		b.ReportMetric(float64(beside)/float64(alone), "ratio")
+		b.ReportMetric(float64(passed), "strangers/s")
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// flood has strangers ask until it is stopped, which returns how many a second
+// there were.
+func flood(b *testing.B, bench bench, rate int) (stop func() int) {
+	b.Helper()
+	began, over := time.Now(), make(chan struct{})
+	sent := 0
+	var packets, sender sync.WaitGroup
+	sender.Go(func() {
+		const step = 2 * time.Millisecond
+		for tick := time.NewTicker(step); ; {
+			select {
+			case <-over:
+				tick.Stop()
+				return
+			case <-tick.C:
+			}
+			for ; sent < int(time.Since(began).Seconds()*float64(rate)); sent++ {
+				mac := fmt.Sprintf("02:01:%02x:%02x:%02x:%02x", rand.N(256), rand.N(256), rand.N(256), rand.N(256))
+				packets.Go(func() {
+					dhcptest.Exchange4(b, dhcptest.Request4(b, mac, discover), dhcptest.ServerID("192.0.2.1"), bench.handle)
+				})
+			}
+		}
+	})
+	return func() int {
+		close(over)
+		sender.Wait()
+		took := time.Since(began)
+		packets.Wait()
+		return int(float64(sent) / took.Seconds())
+	}
+}

@@ -1,0 +1,209 @@
+package smd
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	base "github.com/Cray-HPE/hms-base/v2"
+	"github.com/OpenCHAMI/smd/v2/pkg/sm"
+)
+
+// costMachines is the size of the inventory that the cost is measured with.
+const costMachines = 100_000
+
+// peakLimit is what a process may hold at most while such an inventory changes.
+const peakLimit = 120 << 20
+
+// large is an SMD with a large inventory that changes with every poll, unless
+// it is told to stand still.
+type large struct {
+	polls atomic.Int64
+	still bool
+}
+
+func (l *large) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	out := bytes.NewBuffer(make([]byte, 0, 64<<10))
+	if strings.HasSuffix(r.URL.Path, "Components") {
+		fmt.Fprint(w, `{"Components":[`)
+		for i := range costMachines {
+			fmt.Fprintf(out, `{"ID":%q,"Type":"Node","State":"Ready","Flag":"OK","Enabled":true,"Role":"Compute","NID":%d,"NetType":"Sling","Arch":"X86","Class":"River"},`, costID(i), i)
+			flush(w, out)
+		}
+		fmt.Fprintf(w, `%s{"ID":"x0c0","Type":"Chassis"}]}`, out)
+		return
+	}
+	if !l.still {
+		l.polls.Add(1)
+	}
+	fmt.Fprint(w, "[")
+	for i := range costMachines {
+		fmt.Fprintf(out, `{"ID":"020000%06x","Description":"","MACAddress":"02:00:00:%02x:%02x:%02x","LastUpdate":"2026-01-02T03:04:05.%06dZ","ComponentID":%q,"Type":"Node","IPAddresses":[{"IPAddress":"10.%d.%d.%d","Network":""}]},`,
+			i, i>>16, i>>8&255, i&255, i, costID(i), 1+i>>16, i>>8&255, i&255)
+		flush(w, out)
+	}
+	fmt.Fprintf(w, `%s{"MACAddress":"02:00:01:00:00:01","ComponentID":"x0c0","IPAddresses":[{"IPAddress":"10.200.0.%d"}]}]`, out, 1+l.polls.Load()%250)
+}
+
+func flush(w io.Writer, out *bytes.Buffer) {
+	if out.Len() > 60<<10 {
+		_, _ = out.WriteTo(w)
+	}
+}
+
+func costID(i int) string { return fmt.Sprintf("x%dc%ds%db%dn%d", i>>12, i>>9&7, i>>4&31, i>>1&7, i&1) }
+
+// BenchmarkPoll has what a poll of a large inventory costs, in a process of its
+// own beside its SMD: time, and the most memory the process ever held. naive
+// reads both bodies whole and decodes them whole.
+func BenchmarkPoll(b *testing.B) {
+	for _, way := range []string{"unchanged", "changed", "naive"} {
+		b.Run(way, func(b *testing.B) {
+			for b.Loop() {
+				took, peak := costOf(b, way)
+				b.ReportMetric(float64(took.Milliseconds()), "ms/poll")
+				b.ReportMetric(float64(peak>>20), "peak-MB")
+			}
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// TestPeak holds the memory of a process to its limit while a large inventory
+// changes.
+func TestPeak(t *testing.T) {
+	if testing.Short() || raceDetector {
+		t.Skip("memory is measured without the race detector")
+	}
+	took, peak := costOf(t, "changed")
+	t.Logf("%d interfaces: a changed poll takes %v, the process held %d MB at most", costMachines, took, peak>>20)
+	if peak > peakLimit {
+		t.Errorf("%d MB, want at most %d", peak>>20, peakLimit>>20)
+	}
+}
+
+// costOf polls in a child process and returns what a poll took and the peak of
+// its memory.
+func costOf(tb testing.TB, way string) (took time.Duration, peak int64) {
+	tb.Helper()
+	source := &large{still: way == "unchanged"}
+	smd := httptest.NewServer(source)
+	defer smd.Close()
+	self, err := os.Executable()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	cmd := exec.Command(self, "-test.run=^TestCostChild$", "-test.v")
+	cmd.Env = append(os.Environ(), "COST_WAY="+way, "COST_SMD="+smd.URL)
+	out, err := cmd.CombinedOutput()
+	match := regexp.MustCompile(`COST (\d+) (\d+)`).FindStringSubmatch(string(out))
+	if err != nil || match == nil {
+		tb.Fatalf("%v\n%s", err, out)
+	}
+	millis, _ := strconv.ParseInt(match[1], 10, 64)
+	peak, _ = strconv.ParseInt(match[2], 10, 64)
+	return time.Duration(millis) * time.Millisecond, peak
+}
+
+// TestCostChild is the process whose cost is measured.
+func TestCostChild(t *testing.T) {
+	way := os.Getenv("COST_WAY")
+	if way == "" {
+		t.Skip("the child of TestPeak and BenchmarkPoll")
+	}
+	const polls = 3
+	poll := naive(os.Getenv("COST_SMD"))
+	if way != "naive" {
+		base, err := url.Parse(os.Getenv("COST_SMD"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		source, err := NewClient(base, Trust{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cache := NewCache(Options{Source: source})
+		poll = func() error { return cache.Refresh(t.Context()) }
+	}
+	var took time.Duration
+	for i := range polls {
+		began := time.Now()
+		if err := poll(); err != nil {
+			t.Fatal(err)
+		}
+		if i > 0 {
+			took += time.Since(began)
+		}
+	}
+	fmt.Printf("COST %d %d\n", took.Milliseconds()/(polls-1), peakRSS(t))
+}
+
+// peakRSS returns the most memory that this process ever held.
+func peakRSS(t *testing.T) int64 {
+	t.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Skip(err)
+	}
+	match := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(status)
+	if match == nil {
+		t.Skip("no VmHWM")
+	}
+	kilo, _ := strconv.ParseInt(string(match[1]), 10, 64)
+	return kilo << 10
+}
+
+// naive polls as one would write it down.
+func naive(smd string) func() error {
+	index := map[string]sm.CompEthInterfaceV2{}
+	get := func(path string, to any) error {
+		resp, err := http.Get(smd + path)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(body, to)
+	}
+	return func() error {
+		var interfaces []sm.CompEthInterfaceV2
+		var components base.ComponentArray
+		if err := get(interfacesPath, &interfaces); err != nil {
+			return err
+		}
+		if err := get(componentsPath, &components); err != nil {
+			return err
+		}
+		byID := map[string]*base.Component{}
+		for _, c := range components.Components {
+			byID[c.ID] = c
+		}
+		fresh := map[string]sm.CompEthInterfaceV2{}
+		for _, i := range interfaces {
+			if byID[i.CompID] != nil {
+				fresh[i.MACAddr] = i
+			}
+		}
+		index = fresh // the old one lived until now
+		if len(index) == 0 {
+			return io.ErrUnexpectedEOF
+		}
+		return nil
+	}
+}

@@ -1,0 +1,77 @@
+package smd
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestLint has an inventory with something wrong of every kind: it is reported
+// once, and again when what is reserved changes.
+func TestLint(t *testing.T) {
+	t.Parallel()
+	const interfaces = `[
+ {"MACAddress":"02:00:00:00:00:01","ComponentID":"x3000c0s0b0n0","IPAddresses":[{"IPAddress":"192.0.2.11"}]},
+ {"MACAddress":"02:00:00:00:00:02","ComponentID":"x3000c0s1b0n0","IPAddresses":[{"IPAddress":"192.0.2.11"}]},
+ {"MACAddress":"02:00:00:00:00:03","ComponentID":"x3000c0s0b0","IPAddresses":[{"IPAddress":"192.0.2.1"},{"IPAddress":"192.0.2.300"}]},
+ {"MACAddress":"02-00-00-00-00-03","ComponentID":"x3000c0s0b0","IPAddresses":[{"IPAddress":"192.0.2.14"}]},
+ {"MACAddress":"02:00:00:00:00:05","ComponentID":"x3000c0s0b0","IPAddresses":[{"IPAddress":""}]},
+ {"MACAddress":"02:00:00:00:00:06","ComponentID":"x9000c0s0b0n0","IPAddresses":[{"IPAddress":"192.0.2.16"}]},
+ {"MACAddress":"02:00:00:00:00:07","IPAddresses":[{"IPAddress":"192.0.2.17"}]},
+ {"MACAddress":"02:00:00:00:00","ComponentID":"x3000c0s0b0","IPAddresses":[{"IPAddress":"192.0.2.18"}]},
+ {"MACAddress":8},
+ {"MACAddress":"02:00:00:00:00:09","ComponentID":"x3000c0s0b0","IPAddresses":[{"IPAddress":"192.0.2.200"}]}]`
+	const components = `{"Components":[{"ID":"x3000c0s0b0n0","Type":"Node","NID":1},{"ID":"x3000c0s1b0n0","Type":"Node","NID":1},{"ID":"x3000c0s0b0","Type":"NodeBMC"},{"ID":"x3000c0s5b0n0","NID":"five"}]}`
+	version, pool := 1, ""
+	reserved := func(_ Machine, a netip.Addr) string {
+		switch a.String() {
+		case "192.0.2.1":
+			return "this server"
+		case "192.0.2.200":
+			return pool
+		}
+		return ""
+	}
+	var polls [][]Fault
+	cache := NewCache(Options{
+		Source:   &asked{script: script{steps: []step{{interfaces: interfaces}}}, first: components, later: components},
+		Reserved: func() (Reserved, int) { return reserved, version },
+		OnPoll:   func(p Poll) { polls = append(polls, p.NewFaults) },
+	})
+	poll := func() {
+		t.Helper()
+		if err := cache.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	poll()
+	poll()
+	version, pool = 2, "pool 192.0.2.200-192.0.2.250"
+	poll()
+	inPool := Fault{TakenAddress, "02:00:00:00:00:09", "x3000c0s0b0", "address 192.0.2.200 is that of pool 192.0.2.200-192.0.2.250"}
+	want := []Fault{
+		{BadNID, "", "x3000c0s5b0n0", `component record 4: NID "\"five\"" is not a number`},
+		{SharedAddress, "02:00:00:00:00:02", "x3000c0s1b0n0", "address 192.0.2.11 is also that of 02:00:00:00:00:01"},
+		{BadAddress, "02:00:00:00:00:03", "x3000c0s0b0", `address set aside: "192.0.2.300" is not an IP address`},
+		{TwiceMAC, "02-00-00-00-00-03", "x3000c0s0b0", "interface set aside: its MAC address is that of an interface of x3000c0s0b0"},
+		{NoAddress, "02:00:00:00:00:05", "x3000c0s0b0", "no usable address"},
+		{NoComponent, "02:00:00:00:00:07", "", "interface set aside: no component"},
+		{BadMAC, "02:00:00:00:00", "x3000c0s0b0", `interface "" set aside: "02:00:00:00:00" is not a MAC address`},
+		{BadRecord, "", "", "interface record 9 set aside: json: cannot unmarshal number into Go struct field CompEthInterfaceV2.MACAddress of type string"},
+		{NoComponent, "02:00:00:00:00:06", "x9000c0s0b0n0", "interface set aside: component does not exist"},
+		{TwiceNID, "02:00:00:00:00:02", "x3000c0s1b0n0", "NID 1 is also that of x3000c0s0b0n0: both get one host name"},
+		{TakenAddress, "02:00:00:00:00:03", "x3000c0s0b0", "address 192.0.2.1 is that of this server"},
+	}
+	if diff := cmp.Diff([][]Fault{want, nil, {inPool}}, polls); diff != "" {
+		t.Errorf("new faults of each poll (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(append(want, inPool), cache.Status().Faults); diff != "" {
+		t.Errorf("all faults (-want +got):\n%s", diff)
+	}
+	for _, text := range []string{"192.0.2.14", "192.0.2.16", "192.0.2.17", "192.0.2.18"} {
+		if !cache.Claims(netip.MustParseAddr(text)) {
+			t.Errorf("%s of an interface that was set aside is not claimed", text)
+		}
+	}
+}

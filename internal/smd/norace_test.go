@@ -1,0 +1,5 @@
+//go:build !race
+
+package smd
+
+const raceDetector = false
