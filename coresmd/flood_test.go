@@ -37,31 +37,75 @@ func BenchmarkFlood(b *testing.B) {
 	bench := newBench(b, "svc_base_uri="+smd.URL, "ipxe_base_uri=http://bss", "cache_valid=1h", "snapshot_file=off")
 	bench.plugin.log.Logger.SetLevel(logrus.WarnLevel)
 	bench.p.ReleaseTaken.Store(true)
-	const rounds = 2000
-	known := func() time.Duration {
-		took := make([]time.Duration, 0, rounds)
-		for range rounds {
-			req := dhcptest.Request4(b, node, request, ciaddr("192.0.2.11"))
-			began := time.Now()
-			reply, _ := dhcptest.Exchange4(b, req, dhcptest.ServerID("192.0.2.1"), bench.handle)
-			took = append(took, time.Since(began))
-			if got := word(reply, true, "192.0.2.11"); got != "ACK" {
-				b.Fatal(got)
-			}
-			time.Sleep(time.Millisecond)
-		}
-		slices.Sort(took)
-		return took[rounds*99/100]
-	}
 	for b.Loop() {
-		alone := known()
+		_, alone := renewals(b, bench)
 		stop := flood(b, bench, 5000)
-		beside := known()
+		_, beside := renewals(b, bench)
 		passed := stop()
 		b.ReportMetric(float64(alone.Microseconds()), "alone-p99-µs")
 		b.ReportMetric(float64(beside.Microseconds()), "flood-p99-µs")
 		b.ReportMetric(float64(beside)/float64(alone), "ratio")
 		b.ReportMetric(float64(passed), "strangers/s")
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// renewals returns the median and the 99th percentile of what renewals of a
+// known machine take.
+func renewals(b *testing.B, bench bench) (p50, p99 time.Duration) {
+	b.Helper()
+	const rounds = 2000
+	took := make([]time.Duration, 0, rounds)
+	for range rounds {
+		req := dhcptest.Request4(b, node, request, ciaddr("192.0.2.11"))
+		began := time.Now()
+		reply, _ := dhcptest.Exchange4(b, req, dhcptest.ServerID("192.0.2.1"), bench.handle)
+		took = append(took, time.Since(began))
+		if got := word(reply, true, "192.0.2.11"); got != "ACK" {
+			b.Fatal(got)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	slices.Sort(took)
+	return took[rounds/2], took[rounds*99/100]
+}
+
+// BenchmarkRefresh has a known machine renew while an inventory of 100,000
+// machines is read that changes every time, and while nothing is read.
+func BenchmarkRefresh(b *testing.B) {
+	var interfaces, components strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&interfaces, `,{"MACAddress":"02:02:00:%02x:%02x:%02x","ComponentID":"x%d","IPAddresses":[{"IPAddress":"10.%d.%d.%d"}]}`, i>>16, i>>8&255, i&255, i, 1+i>>16, i>>8&255, i&255)
+		fmt.Fprintf(&components, `,{"ID":"x%d","Type":"Node","NID":%d}`, i, 20_000+i)
+	}
+	first := strings.TrimSuffix(inventoryOf(1), "]")
+	whole := strings.TrimSuffix(testComponents, "]}") + components.String() + "]}"
+	folder := dhcptest.Inventory(b, first+interfaces.String()+"]", whole)
+	bench := newBench(b, "svc_base_uri=file://"+folder, "ipxe_base_uri=http://bss", "cache_valid=1h")
+	bench.plugin.log.Logger.SetLevel(logrus.PanicLevel)
+	for b.Loop() {
+		idle50, idle99 := renewals(b, bench)
+		over, polls := make(chan struct{}), 0
+		var reader sync.WaitGroup
+		reader.Go(func() {
+			for ; ; polls++ {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				dhcptest.WriteInventory(b, folder, fmt.Sprintf(`%s,{"MACAddress":"02:03:00:00:00:01","ComponentID":"x1","IPAddresses":[{"IPAddress":"10.200.0.%d"}]}%s]`, first, 1+polls%200, interfaces.String()), whole)
+				_ = bench.plugin.cache.Refresh(b.Context())
+			}
+		})
+		busy50, busy99 := renewals(b, bench)
+		close(over)
+		reader.Wait()
+		b.ReportMetric(float64(idle50.Nanoseconds())/1000, "idle-p50-µs")
+		b.ReportMetric(float64(busy50.Nanoseconds())/1000, "refresh-p50-µs")
+		b.ReportMetric(float64(idle99.Nanoseconds())/1000, "idle-p99-µs")
+		b.ReportMetric(float64(busy99.Nanoseconds())/1000, "refresh-p99-µs")
+		b.ReportMetric(float64(polls), "polls")
 	}
 	b.ReportMetric(0, "ns/op")
 }

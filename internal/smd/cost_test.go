@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -70,7 +71,7 @@ func costID(i int) string { return fmt.Sprintf("x%dc%ds%db%dn%d", i>>12, i>>9&7,
 // own beside its SMD: time, and the most memory the process ever held. naive
 // reads both bodies whole and decodes them whole.
 func BenchmarkPoll(b *testing.B) {
-	for _, way := range []string{"unchanged", "changed", "naive"} {
+	for _, way := range []string{"unchanged", "changed", "restored", "naive"} {
 		b.Run(way, func(b *testing.B) {
 			for b.Loop() {
 				took, peak := costOf(b, way)
@@ -106,9 +107,16 @@ func costOf(tb testing.TB, way string) (took time.Duration, peak int64) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	cmd := exec.Command(self, "-test.run=^TestCostChild$", "-test.v")
-	cmd.Env = append(os.Environ(), "COST_WAY="+way, "COST_SMD="+smd.URL)
-	out, err := cmd.CombinedOutput()
+	file := filepath.Join(tb.TempDir(), "inventory.json")
+	child := func() ([]byte, error) {
+		cmd := exec.Command(self, "-test.run=^TestCostChild$", "-test.v")
+		cmd.Env = append(os.Environ(), "COST_WAY="+way, "COST_SMD="+smd.URL, "COST_FILE="+file)
+		return cmd.CombinedOutput()
+	}
+	out, err := child()
+	if way == "restored" && err == nil {
+		out, err = child()
+	}
 	match := regexp.MustCompile(`COST (\d+) (\d+)`).FindStringSubmatch(string(out))
 	if err != nil || match == nil {
 		tb.Fatalf("%v\n%s", err, out)
@@ -137,6 +145,12 @@ func TestCostChild(t *testing.T) {
 		}
 		cache := NewCache(Options{Source: source})
 		poll = func() error { return cache.Refresh(t.Context()) }
+		if way == "restored" {
+			if err := restored(t, source); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
 	}
 	var took time.Duration
 	for i := range polls {
@@ -149,6 +163,24 @@ func TestCostChild(t *testing.T) {
 		}
 	}
 	fmt.Printf("COST %d %d\n", took.Milliseconds()/(polls-1), peakRSS(t))
+}
+
+// restored has a process of its own start from a snapshot of the inventory and
+// look at SMD then.
+func restored(t *testing.T, source Source) error {
+	file := os.Getenv("COST_FILE")
+	began := time.Now()
+	cache := NewCache(Options{Source: source, Snapshot: &Snapshot{Path: file, Source: smdURL}})
+	if err := cache.Restore(); err != nil {
+		return err
+	}
+	took := time.Since(began)
+	if n := cache.Status().Machines; n == 0 { // the first of two processes: it writes
+		return cache.Refresh(t.Context())
+	}
+	err := cache.Refresh(t.Context())
+	fmt.Printf("COST %d %d\n", took.Milliseconds(), peakRSS(t))
+	return err
 }
 
 // peakRSS returns the most memory that this process ever held.

@@ -46,7 +46,15 @@ func decodeInterfaces(body Body, take func(sm.CompEthInterfaceV2), bad func(int,
 	if err != nil {
 		return err
 	}
-	err = s.list(func(number int) error {
+	if err := s.interfaces(take, bad); err != nil {
+		return err
+	}
+	return s.end()
+}
+
+// interfaces reads a list of Ethernet interfaces.
+func (s *stream) interfaces(take func(sm.CompEthInterfaceV2), bad func(int, sm.CompEthInterfaceV2, error)) error {
+	return s.list(func(number int) error {
 		var record sm.CompEthInterfaceV2
 		unfit, err := s.record(&record)
 		switch {
@@ -59,10 +67,6 @@ func decodeInterfaces(body Body, take func(sm.CompEthInterfaceV2), bad func(int,
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return s.end()
 }
 
 // decodeComponents reads the collection of components by their ids.
@@ -72,7 +76,14 @@ func decodeComponents(body Body) (map[string]component, []Fault, error) {
 		return nil, nil, wantComponents(err)
 	}
 	c := collector{stream: s, components: make(map[string]component)}
-	found, err := s.member("Components", c.take)
+	found := false
+	err = s.members(func(name string) (bool, error) {
+		if !strings.EqualFold(name, "Components") {
+			return false, nil
+		}
+		found = true
+		return true, s.list(c.take)
+	})
 	switch {
 	case err != nil:
 		return nil, nil, err
@@ -147,16 +158,20 @@ type stream struct {
 
 // newStream begins to read a body that must be of a kind.
 func newStream(body Body, kind string) (*stream, error) {
-	text := excerpt(body.head())
-	in := bufio.NewReaderSize(body.open(), 4096)
-	head, err := in.Peek(excerptSize)
+	return streamOf(body.open(), kind)
+}
+
+// streamOf begins to read a text that must be of a kind.
+func streamOf(text io.Reader, kind string) (*stream, error) {
+	in := bufio.NewReaderSize(text, 4096)
+	head, err := in.Peek(excerptSize + 1)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	if got := kindOf(head); got != kind {
-		return nil, &kindError{got, kind, text}
+		return nil, &kindError{got, kind, excerpt(head)}
 	}
-	return &stream{json.NewDecoder(in), text}, nil
+	return &stream{json.NewDecoder(in), excerpt(head)}, nil
 }
 
 // A kindError is a value of another kind than the one that belongs there.
@@ -194,31 +209,32 @@ func (s *stream) record(to any) (unfit, err error) {
 	return nil, broken(err)
 }
 
-// member reads an object and the list in it that has this name. It returns
-// false where there is no such list.
-func (s *stream) member(name string, take func(int) error) (found bool, err error) {
+// members reads an object. take reads the value of a member, or says that it
+// does not know it.
+func (s *stream) members(take func(name string) (known bool, err error)) error {
 	if _, err := s.Token(); err != nil {
-		return false, broken(err)
+		return broken(err)
 	}
 	for s.More() {
 		key, err := s.Token()
 		if err != nil {
-			return found, broken(err)
+			return broken(err)
 		}
-		if text, _ := key.(string); !strings.EqualFold(text, name) {
-			var skipped json.RawMessage
-			if err := s.Decode(&skipped); err != nil {
-				return found, broken(err)
-			}
+		name, _ := key.(string)
+		known, err := take(name)
+		if err != nil {
+			return err
+		}
+		if known {
 			continue
 		}
-		found = true
-		if err := s.list(take); err != nil {
-			return found, err
+		var skipped json.RawMessage
+		if err := s.Decode(&skipped); err != nil {
+			return broken(err)
 		}
 	}
-	_, err = s.Token()
-	return found, broken(err)
+	_, err := s.Token()
+	return broken(err)
 }
 
 // end wants the end of the body.

@@ -40,7 +40,6 @@ func (f Folder) fetchFile() (Answer, error) {
 
 // A savedFile is an inventory in one file.
 type savedFile struct {
-	header
 	EthernetInterfaces json.RawMessage
 	Components         json.RawMessage
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/netip"
 	"os"
@@ -39,25 +38,72 @@ type header struct {
 
 // load reads the file. Without one the error is os.ErrNotExist.
 func (s Snapshot) load() (*indexer, time.Time, error) {
-	octets, err := s.read()
+	f, err := s.open()
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	saved, err := parseSaved(octets)
-	switch {
-	case err != nil:
+	defer f.Close()
+	text, err := streamOf(f, "an object")
+	if err != nil {
 		return nil, time.Time{}, err
-	case saved.Source != s.Source:
-		return nil, time.Time{}, fmt.Errorf("it is of %q, not of %q", saved.Source, s.Source)
-	case saved.Time.IsZero():
-		return nil, time.Time{}, errors.New("no time inside")
 	}
-	ix, err := decodeAnswer(saved.answer())
-	return ix, saved.Time, err
+	l := loader{stream: text, wanted: s.Source}
+	if err := text.members(l.take); err != nil {
+		return nil, time.Time{}, err
+	}
+	if err := text.end(); err != nil {
+		return nil, time.Time{}, err
+	}
+	if l.index == nil {
+		return nil, time.Time{}, errors.New("no list Components before a list EthernetInterfaces")
+	}
+	return l.index, l.Time, nil
 }
 
-// read returns the octets of a file that is ours alone.
-func (s Snapshot) read() ([]byte, error) {
+// A loader reads a snapshot, whose header comes first.
+type loader struct {
+	*stream
+	header
+	wanted string // Source
+	index  *indexer
+}
+
+func (l *loader) take(name string) (known bool, err error) {
+	switch name {
+	case "Source":
+		return true, broken(l.Decode(&l.Source))
+	case "Time":
+		return true, broken(l.Decode(&l.Time))
+	case "Components":
+		if err := l.check(l.wanted); err != nil {
+			return true, err
+		}
+		c := collector{stream: l.stream, components: make(map[string]component)}
+		err := l.list(c.take)
+		l.index = newIndexer(c.components)
+		return true, err
+	case "EthernetInterfaces":
+		if l.index == nil {
+			return true, errors.New("no list Components before the list EthernetInterfaces")
+		}
+		return true, l.interfaces(l.index.add, l.index.unreadable)
+	}
+	return false, nil
+}
+
+// check says what is wrong with a header.
+func (h header) check(source string) error {
+	switch {
+	case h.Source != source:
+		return fmt.Errorf("it is of %q, not of %q", h.Source, source)
+	case h.Time.IsZero():
+		return errors.New("no time inside")
+	}
+	return nil
+}
+
+// open opens a file that is ours alone.
+func (s Snapshot) open() (*os.File, error) {
 	f, err := os.OpenFile(s.Path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.ELOOP) {
 		return nil, errors.New("it is a symbolic link")
@@ -65,18 +111,17 @@ func (s Snapshot) read() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	stat, err := f.Stat()
+	if err == nil {
+		err = ours(stat)
+	}
+	if err == nil && stat.Size() > DefaultSizeLimit {
+		err = fmt.Errorf("it is larger than %d octets", int64(DefaultSizeLimit))
+	}
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
-	if err := ours(stat); err != nil {
-		return nil, err
-	}
-	if stat.Size() > DefaultSizeLimit {
-		return nil, fmt.Errorf("it is larger than %d octets", int64(DefaultSizeLimit))
-	}
-	return io.ReadAll(f)
+	return f, nil
 }
 
 // ours says what is wrong with a file that somebody else may have written.

@@ -90,19 +90,19 @@ func TestSnapshotSetAside(t *testing.T) {
 		}
 	}
 	want := map[string]string{
-		"truncated": "broken JSON: unexpected end of JSON input",
-		"empty":     "broken JSON: unexpected end of JSON input",
+		"truncated": "broken JSON: unexpected EOF",
+		"empty":     "nothing where an object belongs: \"\"",
 		"link":      "it is a symbolic link",
 		"folder":    "it is not a regular file",
 		"writable":  "its mode 0666 lets others write it",
 		"elsewhere": `it is of "https://other.example.org", not of "https://smd.example.org"`,
 		"no time":   "no time inside",
-		"no lists":  "collection Components: an object without the list Components: \"{}\"",
+		"no lists":  "no list Components before a list EthernetInterfaces",
 	}
 	write("truncated", whole[:len(whole)-9], 0o600)
 	write("empty", nil, 0o600)
 	write("writable", whole, 0o666)
-	write("no time", []byte(`{"Source":"`+smdURL+`"}`), 0o600)
+	write("no time", []byte(`{"Source":"`+smdURL+`","Components":[]}`), 0o600)
 	write("no lists", []byte(`{"Source":"`+smdURL+`","Time":"2026-01-02T03:04:05Z"}`), 0o600)
 	saved(filepath.Join(folder, "elsewhere"), "https://other.example.org")
 	if err := errors.Join(os.Symlink(good, filepath.Join(folder, "link")), os.Mkdir(filepath.Join(folder, "folder"), 0o700)); err != nil {
