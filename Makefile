@@ -66,6 +66,16 @@ unit: ## unit tests and fuzz seeds; no root
 e2e: check-root build ## real clients, real SMD, in network namespaces; root
 	$(GO) test -count=1 -timeout 15m ./test/...
 
+# The same with the race detector in the server. It is not static, so that the detector's library can be linked.
+.PHONY: test-race
+test-race: check-root bin/coredhcp-race ## the end-to-end tests on a server with the race detector; root
+	GORACE=halt_on_error=1 COREDHCP=$(CURDIR)/bin/coredhcp-race $(GO) test -count=1 -timeout 25m -skip 'TestBinary|TestStockBuild|TestGenVersion' ./test/
+
+bin/coredhcp-race: build/coredhcp/main.go $(SOURCES)
+	@echo "building $@"
+	@CGO_ENABLED=1 $(GO) build -race -buildvcs=false -tags sqlite_omit_load_extension -o $@ ./build/coredhcp
+	@touch $@
+
 # Emulated: a machine takes half a minute to its script. Four at once is what two cores bear.
 .PHONY: test-firmware
 test-firmware: check-root install-firmware build ## emulated BIOS and UEFI machines boot, by iPXE and by PXE; root
