@@ -163,6 +163,7 @@ func BenchmarkLookup(b *testing.B) {
 	}
 	cache := &Cache{index: index}
 	b.ReportAllocs()
+	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		for i := 0; pb.Next(); i++ {
 			if m := cache.Lookup(MAC{2, 0, 0, byte(i >> 16 & 1), byte(i >> 8), byte(i)}); !m.Known {

@@ -2,7 +2,9 @@ package smd
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,9 +26,6 @@ import (
 
 // costMachines is the size of the inventory that the cost is measured with.
 const costMachines = 100_000
-
-// peakLimit is what a process may hold at most while such an inventory changes.
-const peakLimit = 120 << 20
 
 // large is an SMD with a large inventory that changes with every poll, unless
 // it is told to stand still.
@@ -83,19 +82,6 @@ func BenchmarkPoll(b *testing.B) {
 	}
 }
 
-// TestPeak holds the memory of a process to its limit while a large inventory
-// changes.
-func TestPeak(t *testing.T) {
-	if testing.Short() || raceDetector {
-		t.Skip("memory is measured without the race detector")
-	}
-	took, peak := costOf(t, "changed")
-	t.Logf("%d interfaces: a changed poll takes %v, the process held %d MB at most", costMachines, took, peak>>20)
-	if peak > peakLimit {
-		t.Errorf("%d MB, want at most %d", peak>>20, peakLimit>>20)
-	}
-}
-
 // costOf polls in a child process and returns what a poll took and the peak of
 // its memory.
 func costOf(tb testing.TB, way string) (took time.Duration, peak int64) {
@@ -109,7 +95,7 @@ func costOf(tb testing.TB, way string) (took time.Duration, peak int64) {
 	}
 	file := filepath.Join(tb.TempDir(), "inventory.json")
 	child := func() ([]byte, error) {
-		cmd := exec.Command(self, "-test.run=^TestCostChild$", "-test.v")
+		cmd := exec.Command(self)
 		cmd.Env = append(os.Environ(), "COST_WAY="+way, "COST_SMD="+smd.URL, "COST_FILE="+file)
 		return cmd.CombinedOutput()
 	}
@@ -126,48 +112,57 @@ func costOf(tb testing.TB, way string) (took time.Duration, peak int64) {
 	return time.Duration(millis) * time.Millisecond, peak
 }
 
-// TestCostChild is the process whose cost is measured.
-func TestCostChild(t *testing.T) {
+// TestMain is also the process whose cost is measured.
+func TestMain(m *testing.M) {
 	way := os.Getenv("COST_WAY")
 	if way == "" {
-		t.Skip("the child of TestPeak and BenchmarkPoll")
+		os.Exit(m.Run())
 	}
+	if err := cost(context.Background(), way); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// cost polls one way, and prints what a poll took and the peak of the memory.
+func cost(ctx context.Context, way string) error {
+	base, err := url.Parse(os.Getenv("COST_SMD"))
+	if err != nil {
+		return err
+	}
+	source, err := NewClient(base, Trust{})
+	if err != nil {
+		return err
+	}
+	switch way {
+	case "naive":
+		return repeat(naive(base.String()))
+	case "restored":
+		return restored(ctx, source)
+	}
+	cache := NewCache(Options{Source: source})
+	return repeat(func() error { return cache.Refresh(ctx) })
+}
+
+// repeat polls some times and prints the mean of all polls but the first.
+func repeat(poll func() error) error {
 	const polls = 3
-	poll := naive(os.Getenv("COST_SMD"))
-	if way != "naive" {
-		base, err := url.Parse(os.Getenv("COST_SMD"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		source, err := NewClient(base, Trust{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		cache := NewCache(Options{Source: source})
-		poll = func() error { return cache.Refresh(t.Context()) }
-		if way == "restored" {
-			if err := restored(t, source); err != nil {
-				t.Fatal(err)
-			}
-			return
-		}
-	}
 	var took time.Duration
 	for i := range polls {
 		began := time.Now()
 		if err := poll(); err != nil {
-			t.Fatal(err)
+			return err
 		}
 		if i > 0 {
 			took += time.Since(began)
 		}
 	}
-	fmt.Printf("COST %d %d\n", took.Milliseconds()/(polls-1), peakRSS(t))
+	return printCost(took / (polls - 1))
 }
 
 // restored has a process of its own start from a snapshot of the inventory and
 // look at SMD then.
-func restored(t *testing.T, source Source) error {
+func restored(ctx context.Context, source Source) error {
 	file := os.Getenv("COST_FILE")
 	began := time.Now()
 	cache := NewCache(Options{Source: source, Snapshot: &Snapshot{Path: file, Source: smdURL}})
@@ -175,27 +170,25 @@ func restored(t *testing.T, source Source) error {
 		return err
 	}
 	took := time.Since(began)
-	if n := cache.Status().Machines; n == 0 { // the first of two processes: it writes
-		return cache.Refresh(t.Context())
+	known := cache.Status().Machines
+	if err := cache.Refresh(ctx); err != nil || known == 0 { // the first of two processes: it writes
+		return err
 	}
-	err := cache.Refresh(t.Context())
-	fmt.Printf("COST %d %d\n", took.Milliseconds(), peakRSS(t))
-	return err
+	return printCost(took)
 }
 
-// peakRSS returns the most memory that this process ever held.
-func peakRSS(t *testing.T) int64 {
-	t.Helper()
+func printCost(took time.Duration) error {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
-		t.Skip(err)
+		return err
 	}
 	match := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(status)
 	if match == nil {
-		t.Skip("no VmHWM")
+		return errors.New("no VmHWM in /proc/self/status")
 	}
-	kilo, _ := strconv.ParseInt(string(match[1]), 10, 64)
-	return kilo << 10
+	kilo, err := strconv.ParseInt(string(match[1]), 10, 64)
+	fmt.Printf("COST %d %d\n", took.Milliseconds(), kilo<<10)
+	return err
 }
 
 // naive polls as one would write it down.

@@ -1,5 +1,0 @@
-//go:build race
-
-package smd
-
-const raceDetector = true
