@@ -8,9 +8,10 @@ import (
 )
 
 // Run polls the source until ctx ends: after each interval, shortened by up to
-// a tenth at random, so that many servers do not ask at once. After a failure it asks again
-// in a second, then with doubling waits up to the interval. The first poll is
-// Refresh's, by the caller. Machines that Pull wants are asked for meanwhile.
+// a tenth at random, so that many servers do not ask at once. After a failure
+// it asks again in a second, then with doubling waits up to the interval. The
+// first poll is Refresh's, by the caller. Machines that Pull wants are asked
+// for meanwhile.
 func (c *Cache) Run(ctx context.Context) error {
 	if c.puller != nil {
 		var asking sync.WaitGroup

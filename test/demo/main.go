@@ -29,7 +29,7 @@ func main() {
 	defer cancel()
 	if err := run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
-		os.Exit(1) //nolint:gocritic // everything was cleaned up by run
+		os.Exit(1) // run has cleaned up
 	}
 }
 
