@@ -34,6 +34,7 @@ type Process struct {
 
 	mu     sync.Mutex
 	shared map[string]share // guarded by mu
+	aware  any              // guarded by mu: the handler of the last Setup that asks for the origin
 
 	reserveMu sync.Mutex    // a service asks for reservations while it starts
 	reserved  []reservation // guarded by reserveMu; never written to, only replaced
