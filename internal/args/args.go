@@ -151,7 +151,7 @@ func (p *parse) keyValues(words []string) {
 		}
 		option, known := p.options.find(name)
 		if !known {
-			p.fail(i+1, word, "unknown key %q; %s", name, p.options.suggest(name))
+			p.fail(i+1, word, "unknown key %q; %s", name, suggest(name, p.options.names()))
 			continue
 		}
 		if p.given[name] && !option.Repeat {
@@ -190,7 +190,9 @@ func (p *parse) set(arg int, word string, option Option, text string) {
 	}
 	p.filled[option.Name] = true
 	if err := option.Value.set(text); err != nil {
-		p.fail(arg, word, "%s: %v", option.Name, err)
+		for _, reason := range option.Value.reasons(err) {
+			p.fail(arg, word, "%s: %s", option.Name, reason)
+		}
 	}
 }
 
@@ -213,22 +215,26 @@ func (o Options) find(name string) (Option, bool) {
 	return o[i], true
 }
 
-// suggest names the option that name was most likely meant to be, or all.
-func (o Options) suggest(name string) string {
-	best, least := "", len(name)/3+2
-	for _, option := range o {
-		if d := distance(name, option.Name); d < least {
-			best, least = option.Name, d
+func (o Options) names() []string {
+	names := make([]string, len(o))
+	for i, option := range o {
+		names[i] = option.Name
+	}
+	return names
+}
+
+// suggest names the known word that a word was most likely meant to be, or all.
+func suggest(word string, known []string) string {
+	best, least := "", len(word)/3+2
+	for _, name := range known {
+		if d := distance(word, name); d < least {
+			best, least = name, d
 		}
 	}
 	if best != "" {
 		return "did you mean " + best + "?"
 	}
-	names := make([]string, len(o))
-	for i, option := range o {
-		names[i] = option.Name
-	}
-	return "wanted one of " + strings.Join(names, ", ")
+	return "wanted one of " + strings.Join(known, ", ")
 }
 
 // distance is the Levenshtein distance of two words.

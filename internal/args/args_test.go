@@ -1,6 +1,8 @@
 package args
 
 import (
+	"errors"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -118,6 +120,62 @@ argument 6 "tftp=1": tftp: not understood; wanted on or off`},
 			}
 			if diff := cmp.Diff(c.want, err.Error()); diff != "" {
 				t.Errorf("error (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// pairError is a mistake in a grammar of an option's own.
+type pairError struct{ text, unknown, wanted string }
+
+func (e pairError) Error() string { return e.text }
+
+type unknownPairError struct{ pairError }
+
+func (e unknownPairError) Unknown() (word string, known []string) {
+	return e.unknown, []string{"router", "mask"}
+}
+
+type wantingPairError struct{ pairError }
+
+func (e wantingPairError) Wanted() string { return e.wanted }
+
+// TestGrammarMistakes has an option with a grammar of its own: each mistake in
+// its value is told by itself, a key it does not know with the nearest.
+func TestGrammarMistakes(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		err  error
+		want string
+	}{
+		"plain":         {errors.New("not a pair"), `argument 1 "pair=x": pair: not a pair; wanted KEY:VALUE`},
+		"near a key":    {unknownPairError{pairError{text: "unknown key \"ruter\"", unknown: "ruter"}}, `argument 1 "pair=x": pair: unknown key "ruter"; did you mean router?`},
+		"near none":     {unknownPairError{pairError{text: "unknown key \"colour\"", unknown: "colour"}}, `argument 1 "pair=x": pair: unknown key "colour"; wanted one of router, mask`},
+		"says itself":   {wantingPairError{pairError{text: "mask 300; wanted a mask", wanted: "a mask"}}, `argument 1 "pair=x": pair: mask 300; wanted a mask`},
+		"says it, deep": {fmt.Errorf("pair 2: %w", wantingPairError{pairError{text: "mask 300; wanted a mask"}}), `argument 1 "pair=x": pair: pair 2: mask 300; wanted a mask`},
+		"several": {errors.Join(
+			errors.Join(unknownPairError{pairError{text: "unknown key \"maks\"", unknown: "maks"}}, errors.New("not a pair")),
+			wantingPairError{pairError{text: "mask 300; wanted a mask"}},
+		), `argument 1 "pair=x": pair: unknown key "maks"; did you mean mask?
+argument 1 "pair=x": pair: not a pair; wanted KEY:VALUE
+argument 1 "pair=x": pair: mask 300; wanted a mask`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var one string
+			var list []string
+			parse := func(string) (string, error) { return "", c.err }
+			for _, value := range []Value{Of(&one, "KEY:VALUE", parse), List(&list, "KEY:VALUE", parse)} {
+				_, err := Options{{Name: "pair", Value: value}}.Parse([]string{"pair=x"})
+				if err == nil {
+					t.Fatal("no error")
+				}
+				if diff := cmp.Diff(c.want, err.Error()); diff != "" {
+					t.Errorf("error (-want +got):\n%s", diff)
+				}
+			}
+			if len(list) > 0 {
+				t.Errorf("a wrong value was taken: %q", list)
 			}
 		})
 	}

@@ -16,16 +16,50 @@ type Value struct {
 	set    func(text string) error
 }
 
+// unknown is an error of a parser with keys of its own: a word that it does not
+// know. It is told with the nearest of the known words.
+type unknown interface {
+	error
+	Unknown() (word string, known []string)
+}
+
+// wanting is an error that ends in what was wanted.
+type wanting interface {
+	error
+	Wanted() string
+}
+
+// reasons says what is wrong with a text and what was wanted. A joined error is
+// several mistakes.
+func (v Value) reasons(err error) []string {
+	if joined, ok := any(err).(interface{ Unwrap() []error }); ok {
+		var list []string
+		for _, one := range joined.Unwrap() {
+			list = append(list, v.reasons(one)...)
+		}
+		return list
+	}
+	var u unknown
+	if errors.As(err, &u) {
+		word, known := u.Unknown()
+		return []string{err.Error() + "; " + suggest(word, known)}
+	}
+	var w wanting
+	if errors.As(err, &w) {
+		return []string{err.Error()}
+	}
+	return []string{err.Error() + "; wanted " + v.Wanted}
+}
+
 // Of returns a value that parse turns text into. A failure of parse is told
-// to the user as it is, followed by what was wanted.
+// to the user as it is, followed by what was wanted unless it says so itself.
 func Of[T any](to *T, wanted string, parse func(string) (T, error)) Value {
 	return Value{wanted, func(text string) error {
 		v, err := parse(text)
-		if err != nil {
-			return fmt.Errorf("%w; wanted %s", err, wanted)
+		if err == nil {
+			*to = v
 		}
-		*to = v
-		return nil
+		return err
 	}}
 }
 
@@ -33,11 +67,10 @@ func Of[T any](to *T, wanted string, parse func(string) (T, error)) Value {
 func List[T any](to *[]T, wanted string, parse func(string) (T, error)) Value {
 	return Value{wanted, func(text string) error {
 		v, err := parse(text)
-		if err != nil {
-			return fmt.Errorf("%w; wanted %s", err, wanted)
+		if err == nil {
+			*to = append(*to, v)
 		}
-		*to = append(*to, v)
-		return nil
+		return err
 	}}
 }
 

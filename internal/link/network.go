@@ -45,25 +45,44 @@ func ParseNetwork(text string) (Network, error) {
 	seen := make(map[string]bool)
 	for _, word := range words[1:] {
 		key, value, _ := strings.Cut(word, ":")
-		set, known := setters[key]
+		at := slices.IndexFunc(setters, func(s setter) bool { return s.key == key })
 		switch {
-		case !known:
-			errs = append(errs, fmt.Errorf("unknown key %q", key))
+		case at < 0:
+			errs = append(errs, unknownKeyError(key))
 		case seen[key] && key != "pool":
 			errs = append(errs, fmt.Errorf("%s is given twice", key))
 		default:
-			errs = append(errs, set(&n, value))
+			errs = append(errs, setters[at].set(&n, value))
 		}
 		seen[key] = true
 	}
 	return n, errors.Join(errs...)
 }
 
-var setters = map[string]func(*Network, string) error{
-	"router": func(n *Network, text string) (err error) { n.Routers, err = addrs("router", text, *n); return },
-	"dns":    func(n *Network, text string) (err error) { n.DNS, err = addrs("dns", text, *n); return },
-	"mask":   (*Network).setMask,
-	"pool":   (*Network).addPool,
+// A setter reads the value of a key.
+type setter struct {
+	key string
+	set func(*Network, string) error
+}
+
+var setters = []setter{
+	{"router", func(n *Network, text string) (err error) { n.Routers, err = addrs("router", text, *n); return }},
+	{"dns", func(n *Network, text string) (err error) { n.DNS, err = addrs("dns", text, *n); return }},
+	{"mask", (*Network).setMask},
+	{"pool", (*Network).addPool},
+}
+
+// An unknownKeyError is a key that the grammar does not have.
+type unknownKeyError string
+
+func (e unknownKeyError) Error() string { return fmt.Sprintf("unknown key %q", string(e)) }
+
+// Unknown returns the key and those that there are, for a suggestion.
+func (e unknownKeyError) Unknown() (word string, known []string) {
+	for _, s := range setters {
+		known = append(known, s.key)
+	}
+	return string(e), known
 }
 
 // addrs reads addresses separated by |, of the network's family. A router
