@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/OpenCHAMI/smd/v2/pkg/sm"
@@ -77,12 +78,19 @@ func only(body Body, macs []MAC) (records []sm.CompEthInterfaceV2, others bool, 
 	return records, others, err
 }
 
-// join makes an inventory of some interfaces, whose components it asks for.
+// join makes an inventory of some interfaces, whose components it asks for, of
+// BMCs also their first nodes.
 func join(ctx context.Context, asker Asker, records []sm.CompEthInterfaceV2) (*indexer, error) {
 	var ids []string
+	add := func(id string) {
+		if id != "" && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
 	for _, r := range records {
-		if r.CompID != "" && !slices.Contains(ids, r.CompID) {
-			ids = append(ids, r.CompID)
+		add(r.CompID)
+		if strings.HasSuffix(r.Type, "BMC") {
+			add(r.CompID + "n0")
 		}
 	}
 	components := make(map[string]component)
@@ -140,6 +148,7 @@ func (c *Cache) takeAll(ctx context.Context, asker Asker, interfaces Body) error
 
 // learn adds machines to the cache that SMD was asked for.
 func (c *Cache) learn(ix *indexer, asked time.Time) {
+	place(ix.index, c.serving())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.pulled == nil && len(ix.index) > 0 {
@@ -153,6 +162,23 @@ func (c *Cache) learn(ix *indexer, asked time.Time) {
 		for _, a := range m.Addrs {
 			c.pulledAddrs[a] = mac
 		}
+	}
+}
+
+// place puts pulled machines behind the interfaces of their components that are
+// in the inventory. The next poll may know better.
+func place(pulled, index Index) {
+	there := make(map[string]int, len(pulled))
+	for _, m := range pulled {
+		there[m.ID] = 0
+	}
+	for _, m := range index {
+		if n, asked := there[m.ID]; asked {
+			there[m.ID] = n + 1
+		}
+	}
+	for _, m := range pulled {
+		m.NIC += there[m.ID]
 	}
 }
 

@@ -20,6 +20,10 @@ type Options struct {
 	// number that changes when they do. May be nil.
 	Reserved func() (Reserved, int)
 
+	// HostName returns the host name that a machine gets; empty: none. May be
+	// nil.
+	HostName func(Machine) string
+
 	OnPoll     func(Poll)     // called after each poll, outside the cache's lock; may be nil
 	OnQuestion func(Question) // called after each question about machines; may be nil
 }
@@ -47,7 +51,7 @@ type Poll struct {
 	Outcome   Outcome
 	Err       error   // why the poll failed
 	State     State   // of the inventory, after this poll
-	Changed   bool    // the index is another one than before, or the first that SMD gave
+	Changed   bool    // the machines are other ones than before, or the first that SMD gave; their states do not count
 	Machines  int     // in the index, after this poll
 	Doubt     Doubt   // of a doubted poll
 	Unsaved   error   // why the snapshot could not be written
@@ -279,12 +283,13 @@ func (c *Cache) keep(began time.Time) Poll {
 func (c *Cache) accept(inv *inventory, began time.Time) Poll {
 	c.doubter.doubt = Doubt{}
 	same := maps.EqualFunc(c.serving(), inv.index, (*Machine).equal)
-	c.saver.unsaved = c.saver.unsaved || !same
+	alike := same || maps.EqualFunc(c.serving(), inv.index, (*Machine).alike)
+	c.saver.unsaved = c.saver.unsaved || !alike
 	c.found = inv.faults
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	poll := Poll{Outcome: Changed, Changed: !same || c.basis != aPoll}
+	poll := Poll{Outcome: Changed, Changed: !alike || c.basis != aPoll}
 	if !same {
 		c.index = inv.index
 	}

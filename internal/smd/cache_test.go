@@ -172,3 +172,25 @@ func BenchmarkLookup(b *testing.B) {
 		}
 	})
 }
+
+// TestNewState has a component whose state alone changes: it is served, and is
+// no news.
+func TestNewState(t *testing.T) {
+	t.Parallel()
+	const component = `{"Components":[{"ID":"x3000c0s0b0n0","Type":"Node","State":"%s"}]}`
+	source := &asked{script: script{steps: []step{{interfaces: nics(1)}}}}
+	var news []bool
+	cache := NewCache(Options{Source: source, OnPoll: func(p Poll) { news = append(news, p.Changed) }})
+	for _, state := range []string{"Off", "Ready"} {
+		source.first = fmt.Sprintf(component, state)
+		if err := cache.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := cache.Lookup(number(1)).Traits.State; got != state {
+			t.Errorf("state %q, want %q", got, state)
+		}
+	}
+	if diff := cmp.Diff([]bool{true, false}, news); diff != "" {
+		t.Errorf("news (-want +got):\n%s", diff)
+	}
+}

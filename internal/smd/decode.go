@@ -75,7 +75,7 @@ func decodeComponents(body Body) (map[string]component, []Fault, error) {
 	if err != nil {
 		return nil, nil, wantComponents(err)
 	}
-	c := collector{stream: s, components: make(map[string]component)}
+	c := newCollector(s)
 	found := false
 	err = s.members(func(name string) (bool, error) {
 		if !strings.EqualFold(name, "Components") {
@@ -105,7 +105,12 @@ func wantComponents(err error) error {
 type collector struct {
 	*stream
 	components map[string]component
+	interner   interner
 	faults     []Fault
+}
+
+func newCollector(s *stream) collector {
+	return collector{stream: s, components: make(map[string]component), interner: make(interner)}
 }
 
 // take reads one component. The node id is a number or, from SMD's successor,
@@ -131,7 +136,7 @@ func (c *collector) take(number int) error {
 	if err != nil {
 		c.faults = append(c.faults, Fault{Kind: BadNID, ID: record.ID, Reason: fmt.Sprintf("component record %d: %v", number, err)})
 	}
-	c.components[record.ID] = newComponent(record.Component, nid, hasNID)
+	c.components[record.ID] = newComponent(record.Component, nid, hasNID, c.interner.traits(record.Component))
 	return nil
 }
 

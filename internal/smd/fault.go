@@ -10,7 +10,9 @@ const (
 	TwiceMAC      Kind = "mac-twice"         // on two interfaces
 	NoComponent   Kind = "component-missing" // an interface of no component
 	BadNID        Kind = "nid-invalid"       // no number
-	TwiceNID      Kind = "nid-twice"         // two nodes get one name
+	TwiceNID      Kind = "nid-twice"         // two nodes have one
+	TwiceName     Kind = "name-twice"        // two machines get one host name
+	SharedName    Kind = "name-shared"       // two interfaces of one machine do; only the first is told
 	BadAddress    Kind = "address-invalid"   // no address of a machine
 	NoAddress     Kind = "address-missing"   // no usable address at all
 	SharedAddress Kind = "address-twice"     // on two interfaces

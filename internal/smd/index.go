@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	base "github.com/Cray-HPE/hms-base/v2"
@@ -17,10 +18,26 @@ type component struct {
 	NID      uint64
 	HasNID   bool
 	Disabled bool
+	*Traits
+
+	nic *Machine // the first of its interfaces that was read
 }
 
-func newComponent(record base.Component, nid uint64, hasNID bool) component {
-	return component{record.ID, record.Type, nid, hasNID, record.Enabled != nil && !*record.Enabled}
+func newComponent(record base.Component, nid uint64, hasNID bool, traits *Traits) component {
+	return component{ID: record.ID, Type: record.Type, NID: nid, HasNID: hasNID, Disabled: record.Enabled != nil && !*record.Enabled, Traits: traits}
+}
+
+// An interner keeps one copy of what many components have.
+type interner map[Traits]*Traits
+
+func (in interner) traits(record base.Component) *Traits {
+	t := Traits{record.Role, record.SubRole, record.Class, record.Arch, record.State}
+	shared, ok := in[t]
+	if !ok {
+		shared = &Traits{intern(t.Role), intern(t.SubRole), intern(t.Class), intern(t.Arch), intern(t.State)}
+		in[*shared] = shared
+	}
+	return shared
 }
 
 // An inventory is what one answer says.
@@ -36,6 +53,7 @@ type inventory struct {
 type indexer struct {
 	inventory
 	components map[string]component
+	further    map[string][]*Machine // interfaces of components that have several
 }
 
 func newIndexer(components map[string]component) *indexer {
@@ -45,6 +63,7 @@ func newIndexer(components map[string]component) *indexer {
 			owner: make(map[netip.Addr]MAC, len(components)),
 		},
 		components: components,
+		further:    make(map[string][]*Machine),
 	}
 }
 
@@ -74,9 +93,49 @@ func (ix *indexer) add(record sm.CompEthInterfaceV2) {
 		ix.claim(record, mac)
 		return
 	}
-	ix.index[mac] = &Machine{
-		MAC: mac, ID: comp.ID, Type: cmp.Or(comp.Type, intern(record.Type)), NID: comp.NID, HasNID: comp.HasNID,
-		Addrs: ix.addrs(record, mac), Disabled: comp.Disabled,
+	m := &Machine{MAC: mac, ID: comp.ID, Type: cmp.Or(comp.Type, intern(record.Type)), Disabled: comp.Disabled, Traits: comp.Traits}
+	m.NID, m.HasNID = ix.number(comp)
+	m.Addrs, m.Prefixes = ix.addrs(record, mac)
+	ix.index[mac] = m
+	ix.group(comp, m)
+}
+
+// mostNodes is how many nodes a BMC is looked through for.
+const mostNodes = 16
+
+// number returns the node id of a component, of a BMC that of its first node.
+func (ix *indexer) number(c component) (nid uint64, has bool) {
+	if c.HasNID || !strings.HasSuffix(c.Type, "BMC") {
+		return c.NID, c.HasNID
+	}
+	for n := range mostNodes {
+		if node := ix.components[c.ID+"n"+strconv.Itoa(n)]; node.HasNID {
+			return node.NID, true
+		}
+	}
+	return 0, false
+}
+
+// group notes which interfaces a component has.
+func (ix *indexer) group(c component, m *Machine) {
+	if c.nic == nil {
+		c.nic = m
+		ix.components[c.ID] = c
+		return
+	}
+	if ix.further[c.ID] == nil {
+		ix.further[c.ID] = []*Machine{c.nic}
+	}
+	ix.further[c.ID] = append(ix.further[c.ID], m)
+}
+
+// arrange gives the interfaces of a component their places.
+func arrange(nics []*Machine) {
+	slices.SortFunc(nics, func(a, b *Machine) int {
+		return cmp.Or(cmp.Compare(min(len(b.Addrs), 1), min(len(a.Addrs), 1)), slices.Compare(a.MAC[:], b.MAC[:]))
+	})
+	for i, m := range nics {
+		m.NIC = i
 	}
 }
 
@@ -102,7 +161,10 @@ func (ix *indexer) adopt(later map[string]component) (missing map[string]bool) {
 		mac, _ := ParseMAC(record.MACAddr)
 		ix.claim(record, mac)
 	}
-	ix.components, ix.orphans = nil, nil
+	for _, nics := range ix.further {
+		arrange(nics)
+	}
+	ix.components, ix.orphans, ix.further = nil, nil, nil
 	return missing
 }
 
@@ -110,21 +172,21 @@ func (ix *indexer) adopt(later map[string]component) (missing map[string]bool) {
 // them all the same.
 func (ix *indexer) claim(record sm.CompEthInterfaceV2, mac MAC) {
 	for _, mapping := range record.IPAddrs {
-		a, err := parseAddr(mapping.IPAddr)
+		a, _, err := parseAddr(mapping.IPAddr)
 		if _, taken := ix.owner[a]; err == nil && !taken {
 			ix.owner[a] = mac
 		}
 	}
 }
 
-// addrs reads the addresses that SMD lists for an interface.
-func (ix *indexer) addrs(record sm.CompEthInterfaceV2, mac MAC) []netip.Addr {
-	var list []netip.Addr
+// addrs reads the addresses that SMD lists for an interface, and the prefixes
+// of those that have a length.
+func (ix *indexer) addrs(record sm.CompEthInterfaceV2, mac MAC) (list []netip.Addr, prefixes []netip.Prefix) {
 	for _, mapping := range record.IPAddrs {
 		if strings.TrimSpace(mapping.IPAddr) == "" {
 			continue
 		}
-		a, err := parseAddr(mapping.IPAddr)
+		a, prefix, err := parseAddr(mapping.IPAddr)
 		if err != nil {
 			ix.fault(BadAddress, record, "address set aside: %v", err)
 			continue
@@ -138,9 +200,12 @@ func (ix *indexer) addrs(record sm.CompEthInterfaceV2, mac MAC) []netip.Addr {
 			ix.owner[a] = mac
 		}
 		list = append(list, a)
+		if prefix.IsValid() {
+			prefixes = append(prefixes, prefix)
+		}
 	}
 	if len(list) == 0 {
 		ix.fault(NoAddress, record, "no usable address")
 	}
-	return list
+	return list, prefixes
 }

@@ -1,7 +1,9 @@
 package smd
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -9,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-var comparers = cmp.Options{cmpopts.EquateComparable(netip.Addr{})}
+var comparers = cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}), cmpopts.IgnoreUnexported(component{})}
 
 const components = `{"Components":[
  {"ID":"x3000c0s0b0n0","Type":"Node","State":"Ready","Flag":"OK","Enabled":true,"Role":"Compute","NID":1,"NetType":"Sling","Arch":"X86","Class":"River"},
@@ -41,8 +43,13 @@ func TestIndex(t *testing.T) {
 	t.Parallel()
 	mac := MAC{2, 0, 0, 0xab, 0xcd, 1}
 	machine := func(list ...string) Index {
-		return Index{mac: {MAC: mac, ID: "x3000c0s0b0n0", Type: "Node", NID: 1, HasNID: true, Addrs: addrs(list...)}}
+		return Index{mac: {
+			MAC: mac, ID: "x3000c0s0b0n0", Type: "Node", NID: 1, HasNID: true, Addrs: addrs(list...),
+			Traits: &Traits{Role: "Compute", Class: "River", Arch: "X86", State: "Ready"},
+		}}
 	}
+	prefixed := machine("192.0.2.11")
+	prefixed[mac].Prefixes = []netip.Prefix{netip.MustParsePrefix("192.0.2.11/24")}
 	const head = `[{"ID":"020000abcd01","MACAddress":"02:00:00:ab:cd:01","ComponentID":"x3000c0s0b0n0","Type":"Node","IPAddresses":`
 	for name, c := range map[string]struct {
 		records string
@@ -51,7 +58,8 @@ func TestIndex(t *testing.T) {
 	}{
 		"one address":       {head + `[{"IPAddress":"192.0.2.11","Network":"HSN"}]}]`, machine("192.0.2.11"), nil},
 		"both families":     {head + `[{"IPAddress":"2001:db8::1"},{"IPAddress":"192.0.2.11"}]}]`, machine("2001:db8::1", "192.0.2.11"), nil},
-		"blanks and length": {head + `[{"IPAddress":" 192.0.2.11/24 "}]}]`, machine("192.0.2.11"), nil},
+		"blanks and length": {head + `[{"IPAddress":" 192.0.2.11/24 "}]}]`, prefixed, nil},
+		"length of nothing": {head + `[{"IPAddress":"192.0.2.11/99"}]}]`, machine("192.0.2.11"), nil},
 		"IPv4 in IPv6":      {head + `[{"IPAddress":"::ffff:192.0.2.11"}]}]`, machine("192.0.2.11"), nil},
 		"twice":             {head + `[{"IPAddress":"192.0.2.11"},{"IPAddress":"192.0.2.11"}]}]`, machine("192.0.2.11"), nil},
 		"empty list":        {head + `[]}]`, machine(), []string{"no usable address"}},
@@ -103,18 +111,49 @@ func TestComponents(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]component{
-		"x3000c0s0b0n0": {ID: "x3000c0s0b0n0", Type: "Node", NID: 1, HasNID: true},
-		"x3000c0s1b0n0": {ID: "x3000c0s1b0n0", Type: "Node", NID: 42, HasNID: true},
-		"x3000c0s2b0n0": {ID: "x3000c0s2b0n0", Type: "Node"},
-		"x3000c0s3b0n0": {ID: "x3000c0s3b0n0", Type: "Node"},
-		"x3000c0s0b0":   {ID: "x3000c0s0b0", Type: "NodeBMC"},
+		"x3000c0s0b0n0": {ID: "x3000c0s0b0n0", Type: "Node", NID: 1, HasNID: true, Traits: &Traits{Role: "Compute", Class: "River", Arch: "X86", State: "Ready"}},
+		"x3000c0s1b0n0": {ID: "x3000c0s1b0n0", Type: "Node", NID: 42, HasNID: true, Traits: &Traits{}},
+		"x3000c0s2b0n0": {ID: "x3000c0s2b0n0", Type: "Node", Traits: &Traits{}},
+		"x3000c0s3b0n0": {ID: "x3000c0s3b0n0", Type: "Node", Traits: &Traits{}},
+		"x3000c0s0b0":   {ID: "x3000c0s0b0", Type: "NodeBMC", Traits: &Traits{}},
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, comparers); diff != "" {
 		t.Errorf("components (-want +got):\n%s", diff)
 	}
 	wantFaults := []Fault{{Kind: BadNID, ID: "x3000c0s3b0n0", Reason: `component record 4: NID "\"n4\"" is not a number`}}
 	if diff := cmp.Diff(wantFaults, faults); diff != "" {
 		t.Errorf("faults (-want +got):\n%s", diff)
+	}
+}
+
+// TestPlaces has a node with three interfaces, in two orders: one with an
+// address comes first, then the MAC address decides. Its BMC has its number.
+func TestPlaces(t *testing.T) {
+	t.Parallel()
+	nic := func(mac, id, list string) string {
+		return `{"MACAddress":"02:00:00:00:00:` + mac + `","ComponentID":"` + id + `","IPAddresses":[` + list + `]}`
+	}
+	const addr = `{"IPAddress":"192.0.2.1%s"}`
+	records := []string{
+		nic("01", "x3000c0s0b0n0", ""), nic("03", "x3000c0s0b0n0", strings.Replace(addr, "%s", "3", 1)),
+		nic("02", "x3000c0s0b0n0", strings.Replace(addr, "%s", "2", 1)), nic("10", "x3000c0s0b0", strings.Replace(addr, "%s", "0", 1)),
+		nic("11", "x3000c0s9b0", strings.Replace(addr, "%s", "9", 1)),
+	}
+	components := strings.Replace(components, "]}", `,{"ID":"x3000c0s9b0","Type":"NodeBMC"}]}`, 1)
+	for range 2 {
+		index, _, err := decodeAll("["+strings.Join(records, ",")+"]", components)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make(map[byte]string)
+		for mac, m := range index {
+			got[mac[5]] = fmt.Sprint(m.NIC, m.NID, m.HasNID)
+		}
+		want := map[byte]string{2: "0 1 true", 3: "1 1 true", 1: "2 1 true", 0x10: "0 1 true", 0x11: "0 0 false"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("place and number (-want +got):\n%s", diff)
+		}
+		slices.Reverse(records)
 	}
 }
 

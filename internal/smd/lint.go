@@ -3,6 +3,8 @@ package smd
 import (
 	"cmp"
 	"fmt"
+	"hash/maphash"
+	"maps"
 	"net/netip"
 	"slices"
 )
@@ -25,7 +27,7 @@ func (c *Cache) lint(p *Poll) {
 		return
 	}
 	c.linted = version
-	faults := slices.Concat(c.found, lintNames(c.serving()), lintAddrs(c.serving(), reserved))
+	faults := slices.Concat(c.found, lintNIDs(c.serving()), lintNames(c.serving(), c.opts.HostName), lintAddrs(c.serving(), reserved))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p.NewFaults, p.Faults = added(faults, c.faults), len(faults)
@@ -51,8 +53,8 @@ func lintAddrs(index Index, reserved Reserved) []Fault {
 	return faults
 }
 
-// lintNames returns the nodes that get the host name of another one.
-func lintNames(index Index) []Fault {
+// lintNIDs returns the nodes that have the node id of another one.
+func lintNIDs(index Index) []Fault {
 	nodes := make([]*Machine, 0, len(index))
 	for _, m := range index {
 		if m.Type == "Node" && m.HasNID {
@@ -69,8 +71,42 @@ func lintNames(index Index) []Fault {
 		case first == nil || m.NID != first.NID:
 			first = m
 		case m.ID != first.ID:
-			faults = append(faults, Fault{TwiceNID, m.MAC.String(), m.ID, fmt.Sprintf("NID %d is also that of %s: both get one host name", m.NID, first.ID)})
+			faults = append(faults, Fault{TwiceNID, m.MAC.String(), m.ID, fmt.Sprintf("NID %d is also that of %s", m.NID, first.ID)})
 		}
+	}
+	return faults
+}
+
+// lintNames returns the machines that get the host name of another one, unless
+// that follows from a node id that two have, and the first interface that gets
+// the name of another one of its machine: where one does, thousands do.
+func lintNames(index Index, name func(Machine) string) []Fault {
+	if name == nil {
+		return nil
+	}
+	machines := slices.SortedFunc(maps.Values(index), func(a, b *Machine) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.NIC, b.NIC), slices.Compare(a.MAC[:], b.MAC[:]))
+	})
+	var faults []Fault
+	var shared *Machine                                                      // the first one
+	seed, first := maphash.MakeSeed(), make(map[uint64]*Machine, len(index)) // texts would double the memory
+	for _, m := range machines {
+		text := name(*m)
+		sum := maphash.String(seed, text)
+		other, taken := first[sum]
+		switch {
+		case text == "":
+		case !taken:
+			first[sum] = m
+		case other.ID == m.ID:
+			shared = cmp.Or(shared, m)
+		case m.NID != other.NID || m.Type != other.Type || m.Type != "Node":
+			faults = append(faults, Fault{TwiceName, m.MAC.String(), m.ID, fmt.Sprintf("host name %s is also that of %s", text, other.ID)})
+		}
+	}
+	if m := shared; m != nil {
+		faults = append(faults, Fault{SharedName, m.MAC.String(), m.ID, fmt.Sprintf(
+			"host name %s is also that of another interface of its component; it is the first such interface ({nic} in a pattern tells them apart)", name(*m))})
 	}
 	return faults
 }

@@ -1,6 +1,7 @@
 package smd
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 
@@ -60,7 +61,7 @@ func TestLint(t *testing.T) {
 		{BadMAC, "02:00:00:00:00", "x3000c0s0b0", `interface "" set aside: "02:00:00:00:00" is not a MAC address`},
 		{BadRecord, "", "", "interface record 9 set aside: json: cannot unmarshal number into Go struct field CompEthInterfaceV2.MACAddress of type string"},
 		{NoComponent, "02:00:00:00:00:06", "x9000c0s0b0n0", "interface set aside: component does not exist"},
-		{TwiceNID, "02:00:00:00:00:02", "x3000c0s1b0n0", "NID 1 is also that of x3000c0s0b0n0: both get one host name"},
+		{TwiceNID, "02:00:00:00:00:02", "x3000c0s1b0n0", "NID 1 is also that of x3000c0s0b0n0"},
 		{TakenAddress, "02:00:00:00:00:03", "x3000c0s0b0", "address 192.0.2.1 is that of this server"},
 	}
 	if diff := cmp.Diff([][]Fault{want, nil, {inPool}}, polls); diff != "" {
@@ -73,5 +74,35 @@ func TestLint(t *testing.T) {
 		if !cache.Claims(netip.MustParseAddr(text)) {
 			t.Errorf("%s of an interface that was set aside is not claimed", text)
 		}
+	}
+}
+
+// TestLintNames has machines that get one host name: for a node id that two
+// have the node id is told, interfaces of one machine are told together.
+func TestLintNames(t *testing.T) {
+	t.Parallel()
+	machine := func(mac byte, id, kind string, nid uint64, nic int) *Machine {
+		return &Machine{MAC: MAC{2, 0, 0, 0, 0, mac}, ID: id, Type: kind, NID: nid, HasNID: true, NIC: nic, Traits: &Traits{}}
+	}
+	index := make(Index)
+	for _, m := range []*Machine{
+		machine(1, "x3000c0s0b0n0", "Node", 1, 0), machine(2, "x3000c0s0b0n0", "Node", 1, 1), machine(3, "x3000c0s0b0n0", "Node", 1, 2),
+		machine(4, "x3000c0s1b0n0", "Node", 1, 0), machine(5, "x3000c0s2b0n0", "Node", 5, 0),
+		machine(6, "x3000c0s3b0", "NodeBMC", 5, 0), machine(7, "x3000c0s4b0", "NodeBMC", 9, 0), machine(8, "x3000c0s5b0", "NodeBMC", 8, 0),
+	} {
+		index[m.MAC] = m
+	}
+	got := lintNames(index, func(m Machine) string {
+		if m.NID > 7 {
+			return "" // without a name there is nothing to share
+		}
+		return fmt.Sprintf("nid%04d", m.NID)
+	})
+	want := []Fault{
+		{TwiceName, "02:00:00:00:00:06", "x3000c0s3b0", "host name nid0005 is also that of x3000c0s2b0n0"},
+		{SharedName, "02:00:00:00:00:02", "x3000c0s0b0n0", "host name nid0001 is also that of another interface of its component; it is the first such interface ({nic} in a pattern tells them apart)"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("faults (-want +got):\n%s", diff)
 	}
 }

@@ -102,6 +102,9 @@ func TestPull(t *testing.T) {
 		if c.Lookup(number(3)).Known {
 			t.Error("a machine that nobody asked for")
 		}
+		if m := c.Lookup(number(2)); m.NIC != 1 {
+			t.Errorf("place %d among the interfaces of its node, want 1", m.NIC)
+		}
 		if !c.Claims(addrs("192.0.2.2")[0]) {
 			t.Error("its address is not claimed")
 		}

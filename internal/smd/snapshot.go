@@ -78,7 +78,7 @@ func (l *loader) take(name string) (known bool, err error) {
 		if err := l.check(l.wanted); err != nil {
 			return true, err
 		}
-		c := collector{stream: l.stream, components: make(map[string]component)}
+		c := newCollector(l.stream)
 		err := l.list(c.take)
 		l.index = newIndexer(c.components)
 		return true, err
@@ -237,7 +237,10 @@ func (l *lister) add(record any) {
 
 func componentOf(m *Machine) base.Component {
 	enabled := !m.Disabled
-	c := base.Component{ID: m.ID, Type: m.Type, Enabled: &enabled}
+	c := base.Component{
+		ID: m.ID, Type: m.Type, Enabled: &enabled,
+		Role: m.Role, SubRole: m.SubRole, Class: m.Class, Arch: m.Arch, State: m.State,
+	}
 	if m.HasNID {
 		c.NID = json.Number(strconv.FormatUint(m.NID, 10))
 	}
@@ -247,7 +250,11 @@ func componentOf(m *Machine) base.Component {
 func interfaceOf(m *Machine) sm.CompEthInterfaceV2 {
 	addrs := make([]sm.IPAddressMapping, 0, len(m.Addrs))
 	for _, a := range m.Addrs {
-		addrs = append(addrs, sm.IPAddressMapping{IPAddr: a.String()})
+		text := a.String()
+		if bits := m.Bits(a); bits > 0 {
+			text = netip.PrefixFrom(a, bits).String()
+		}
+		addrs = append(addrs, sm.IPAddressMapping{IPAddr: text})
 	}
 	mac := m.MAC.String()
 	return sm.CompEthInterfaceV2{ID: strings.ReplaceAll(mac, ":", ""), MACAddr: mac, CompID: m.ID, Type: m.Type, IPAddrs: addrs}

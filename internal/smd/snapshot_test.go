@@ -20,6 +20,7 @@ func TestSnapshot(t *testing.T) {
 	t.Parallel()
 	file := &Snapshot{Path: filepath.Join(t.TempDir(), "inventory.json"), Source: smdURL}
 	records := strings.Replace(nics(1, 2), "x3000c0s0b0n0", "x3000c0s1b0n0", 1)
+	records = strings.Replace(records, `"192.0.2.1"`, `"192.0.2.1/24"`, 1)
 	source := &script{steps: []step{{interfaces: records}}}
 	first := NewCache(Options{Source: source, Snapshot: file})
 	if err := first.Restore(); err != nil {
@@ -72,7 +73,7 @@ func TestSnapshotSetAside(t *testing.T) {
 	good := filepath.Join(folder, "good")
 	saved := func(path, source string) {
 		t.Helper()
-		index := Index{MAC{2, 0, 0, 0, 0, 1}: {MAC: MAC{2, 0, 0, 0, 0, 1}, ID: "x3000c0s0b0n0"}}
+		index := Index{MAC{2, 0, 0, 0, 0, 1}: {MAC: MAC{2, 0, 0, 0, 0, 1}, ID: "x3000c0s0b0n0", Traits: &Traits{}}}
 		if err := (Snapshot{path, source}).save(index, time.Unix(1000, 0)); err != nil {
 			t.Fatal(err)
 		}
