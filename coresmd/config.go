@@ -12,6 +12,7 @@ import (
 	"github.com/OpenCHAMI/coresmd/internal/args"
 	"github.com/OpenCHAMI/coresmd/internal/link"
 	"github.com/OpenCHAMI/coresmd/internal/netboot"
+	"github.com/OpenCHAMI/coresmd/internal/rule"
 	"github.com/OpenCHAMI/coresmd/internal/smd"
 	"github.com/insomniacslk/dhcp/iana"
 )
@@ -31,22 +32,28 @@ type config struct {
 	leaseTime  time.Duration
 	domain     string
 	subnets    []link.Network
+	given      []rule.Rule // rule
+	ruleLog    rule.Level
+	naming     naming // older options
 
 	tftp       bool
 	tftpDir    string
 	tftpPort   uint16
 	singlePort bool
 
-	networks  link.Table // of subnets
-	neighbour bool       // a TFTP server of the site's own may hold the port
+	rules     *rule.Set
+	declared  []link.Network // subnets, and those of rules
+	networks  link.Table     // of declared
+	neighbour bool           // a TFTP server of the site's own may hold the port
 	loaders   netboot.Loaders
 	script    netboot.Script
-	shadowed  bool // both boot URLs are given
+	scripts   map[string]netboot.Script // those of rules, by their URLs
+	shadowed  bool                      // both boot URLs are given
 }
 
 // options declares what a directive may hold.
 func (c *config) options() args.Options {
-	return slices.Concat(c.inventoryOptions(), trustOptions(&c.trust), c.replyOptions())
+	return slices.Concat(c.inventoryOptions(), trustOptions(&c.trust), c.replyOptions(), c.ruleOptions())
 }
 
 // inventoryOptions are those of how SMD is read.
@@ -218,9 +225,10 @@ func (c *config) validate(given args.Given) error {
 	if c.smd != nil && c.smd.Scheme != "file" {
 		errs = append(errs, c.trust.Validate(c.smd))
 	}
-	table, err := link.NewTable(c.subnets)
-	c.networks = table
-	return errors.Join(append(errs, err)...)
+	if err := c.compile(); err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	return errors.Join(append(errs, c.link(), c.parseScripts())...)
 }
 
 // derive fills in what follows from the words.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/OpenCHAMI/coresmd/internal/rule"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -78,21 +79,32 @@ func TestDirectiveMistakes(t *testing.T) {
 		"nothing": {``, `svc_base_uri is missing; wanted a URL that begins with http:// or https:// or file://
 ipxe_base_uri and ipxe_uri are missing; wanted one of them`},
 		"everything": {
-			`svc_base_uri=ftp://smd ipxe_base_uri=bss cache_valid=0s lease_time=-1h tftp_port=x tftp=maybe rule=x subnet=192.0.2.1/24 subnet=192.0.2.0/24,gateway:x`,
+			`svc_base_uri=ftp://smd ipxe_base_uri=bss cache_valid=0s lease_time=-1h tftp_port=x tftp=maybe rules=x subnet=192.0.2.1/24 subnet=192.0.2.0/24,gateway:x`,
 			`argument 1 "svc_base_uri=ftp://smd": svc_base_uri: scheme "ftp"; wanted a URL that begins with http:// or https:// or file://
 argument 2 "ipxe_base_uri=bss": ipxe_base_uri: no scheme; wanted a URL that begins with http:// or https://
 argument 3 "cache_valid=0s": cache_valid: too short; wanted a duration of at least 1s such as 30s, 5m or 1h
 argument 4 "lease_time=-1h": lease_time: too short; wanted a duration of at least 1s such as 30s, 5m or 1h
 argument 5 "tftp_port=x": tftp_port: not a port; wanted a port from 1 to 65535
 argument 6 "tftp=maybe": tftp: not understood; wanted on or off
-argument 7 "rule=x": unknown key "rule"; wanted one of svc_base_uri, cache_valid, lookup_wait, doubt, snapshot_file, answer_max, respect_enabled, ca_cert, client_cert, client_key, token_file, token_url, client_id, client_secret_file, token_plain_http, ipxe_base_uri, ipxe_uri, lease_time, single_port, tftp, tftp_dir, tftp_port, domain, subnet
+argument 7 "rules=x": unknown key "rules"; did you mean rule?
 argument 8 "subnet=192.0.2.1/24": subnet: 192.0.2.1/24 has host bits set; the network is 192.0.2.0/24; wanted CIDR[,router:IP|IP][,dns:IP|IP][,mask:MASK][,pool:START-END]
-argument 9 "subnet=192.0.2.0/24,gateway:x": subnet: unknown key "gateway"; wanted CIDR[,router:IP|IP][,dns:IP|IP][,mask:MASK][,pool:START-END]`,
+argument 9 "subnet=192.0.2.0/24,gateway:x": subnet: unknown key "gateway"; wanted one of router, dns, mask, pool`,
 		},
-		"same network twice": {`svc_base_uri=http://smd ipxe_base_uri=http://bss subnet=192.0.2.0/24 subnet=192.0.2.0/24`, `subnet 192.0.2.0/24 is declared twice`},
-		"four words":         {`http://smd http://bss x 30s`, `4 words; wanted key=value words or the 5 words SVC_BASE_URI IPXE_BASE_URI CA_CERT CACHE_VALID LEASE_TIME or the 6 words SVC_BASE_URI IPXE_BASE_URI CA_CERT CACHE_VALID LEASE_TIME SINGLE_PORT`},
-		"empty boot URL":     {`http://smd "" "" 30s 1h`, `ipxe_base_uri and ipxe_uri are missing; wanted one of them`},
-		"not a URL":          {`not-a-url http://bss "" 30s 1h`, `argument 1 "not-a-url": svc_base_uri: no scheme; wanted a URL that begins with http:// or https:// or file://`},
+		"rules": {
+			`svc_base_uri=http://smd ipxe_base_uri=http://bss rule=type:Node,hostnmae:nid{04d} rule=subnet:10.0.0.1/8,mtu:9 rule_log=warn hostname_by_type=Node hostname_default=a_b node_pattern={nid} bmc_pattern=`,
+			`argument 3 "rule=type:Node,hostnmae:nid{04d}": rule: unknown key "hostnmae"; did you mean hostname?
+argument 4 "rule=subnet:10.0.0.1/8,mtu:9": rule: subnet "10.0.0.1/8": host bits are set, the network is 10.0.0.0/8; wanted networks in CIDR notation separated by |
+argument 4 "rule=subnet:10.0.0.1/8,mtu:9": rule: mtu "9": out of range; wanted a number from 68 to 65535
+argument 5 "rule_log=warn": rule_log: not understood; wanted info, debug or none
+argument 6 "hostname_by_type=Node": hostname_by_type: no type and pattern; wanted TYPE:PATTERN such as HSNSwitch:sw-{id}
+argument 7 "hostname_default=a_b": hostname_default: hostname "a_b": '_' is not for host names; wanted a host name in which {04d} {d} {id} {parent} {type} {role} {mac} {nic} may stand
+argument 8 "node_pattern={nid}": node_pattern: hostname "{nid}": unknown placeholder {nid}; wanted a host name in which {04d} {d} {id} {parent} {type} {role} {mac} {nic} may stand`,
+		},
+		"name too long with its domains": {`svc_base_uri=http://smd ipxe_base_uri=http://bss domain=example.org rule=hostname:` + strings.Repeat("a", 63) + `,domain:` + strings.Repeat("b.", 90) + `c,domain_append:global|rule`, `rule 1: hostname "` + strings.Repeat("a", 63) + `" with its domains: longer than 253 characters; wanted a shorter name`},
+		"same network twice":             {`svc_base_uri=http://smd ipxe_base_uri=http://bss subnet=192.0.2.0/24 subnet=192.0.2.0/24`, `subnet 192.0.2.0/24 is declared twice`},
+		"four words":                     {`http://smd http://bss x 30s`, `4 words; wanted key=value words or the 5 words SVC_BASE_URI IPXE_BASE_URI CA_CERT CACHE_VALID LEASE_TIME or the 6 words SVC_BASE_URI IPXE_BASE_URI CA_CERT CACHE_VALID LEASE_TIME SINGLE_PORT`},
+		"empty boot URL":                 {`http://smd "" "" 30s 1h`, `ipxe_base_uri and ipxe_uri are missing; wanted one of them`},
+		"not a URL":                      {`not-a-url http://bss "" 30s 1h`, `argument 1 "not-a-url": svc_base_uri: no scheme; wanted a URL that begins with http:// or https:// or file://`},
 	} {
 		_, err := parse(strings.Fields(c.words))
 		if err == nil {
@@ -105,14 +117,16 @@ argument 9 "subnet=192.0.2.0/24,gateway:x": subnet: unknown key "gateway"; wante
 	}
 }
 
-// TestManual compares the option table of the manual page with the options.
+// TestManual compares the tables of the manual page with what is declared.
 func TestManual(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if table := new(config).options().Table(); !strings.Contains(string(page), table) {
-		t.Errorf("README.md lacks the option table:\n%s", table)
+	for name, table := range map[string]string{"options": new(config).options().Table(), "keys of rules": rule.Table()} {
+		if !strings.Contains(string(page), table) {
+			t.Errorf("README.md lacks the table of %s:\n%s", name, table)
+		}
 	}
 }

@@ -28,7 +28,7 @@ func setup4(words ...string) (handler.Handler4, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newHandler4(s).Handle, nil
+	return process.Aware(s.process, newHandler4(s).Handle), nil
 }
 
 func newHandler4(s *service) *handler4 { return &handler4{service: s, fixed: newFixed4(s.config)} }

@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
 	"github.com/OpenCHAMI/coresmd/internal/link"
 	"github.com/OpenCHAMI/coresmd/internal/netboot"
 	"github.com/OpenCHAMI/coresmd/internal/process"
+	"github.com/OpenCHAMI/coresmd/internal/rule"
 	"github.com/OpenCHAMI/coresmd/internal/smd"
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/sirupsen/logrus"
@@ -30,26 +32,34 @@ type exchange4 struct {
 	relayed  netip.Addr // by which a relay names the client's network; invalid: none
 	self     netip.Addr // our server identifier
 	server   netip.Addr // the identifier by which the client knows us
+	from     process.Origin
 	mac      smd.MAC
 	machine  smd.Machine
-	state    smd.State    // of the inventory
-	pulled   smd.Pulled   // what came of asking SMD for the machine
-	network  link.Network // zero where none is declared
-	addr     netip.Addr   // what the machine gets; invalid for an INFORM
+	state    smd.State  // of the inventory
+	pulled   smd.Pulled // what came of asking SMD for the machine
+
+	network link.Network // the client's; zero where none is declared
+	linked  bool         // there is one
+	first   netip.Addr   // the machine's first address there; invalid: none
+	holds   bool         // the address that it asks for is one of its there
+	bits    int          // prefix length that puts an address beside an undeclared relay; 0: none
+
+	told     rule.Decision
 	boot     netboot.Client
-	hostname string
+	archs    [4]uint16  // room for the client's architectures
+	addr     netip.Addr // what the machine gets; invalid for an INFORM
 	bootfile string
 	why      reason
 	detail   string // of why, for the log
 }
 
-// Handle is the handler that CoreDHCP calls.
-func (h *handler4) Handle(req, resp *dhcpv4.DHCPv4) (reply *dhcpv4.DHCPv4, stop bool) {
+// Handle answers a request. Stock CoreDHCP calls it without an origin.
+func (h *handler4) Handle(req, resp *dhcpv4.DHCPv4, from process.Origin) (reply *dhcpv4.DHCPv4, stop bool) {
 	defer exchange.Recover(func(value any, stack []byte) {
 		h.recovered(req, value, stack)
 		reply, stop = nil, true
 	})
-	x := exchange4{req: req, prepared: resp}
+	x := exchange4{req: req, prepared: resp, from: from}
 	v := h.decide(&x)
 	switch v {
 	case exchange.Pass:
@@ -120,8 +130,39 @@ func (h *handler4) stranger(x *exchange4) exchange.Verdict {
 	return x.because(exchange.Pass, unknown, "")
 }
 
-// known is the verdict on a machine that SMD knows, by the message it sent.
+// known is the verdict on a machine that SMD knows.
 func (h *handler4) known(x *exchange4) exchange.Verdict {
+	x.boot = netboot.FromV4(x.req)
+	x.network, x.linked = h.networks.Find(x.req, x.relayed, link.Receiving(x.from.Networks, x.self))
+	h.findAddrs(x)
+	f := x.facts(x.given())
+	x.told = h.rules.Decide(&f)
+	if x.told.Ignore {
+		return x.because(exchange.Drop, ignored, "")
+	}
+	return h.byState(x)
+}
+
+// given is the address that the machine would be given.
+func (x *exchange4) given() netip.Addr {
+	if x.holds || x.ask.State == exchange.Inform {
+		return x.ask.Addr
+	}
+	return x.first
+}
+
+func (x *exchange4) facts(given netip.Addr) rule.Facts {
+	f := facts(x.machine, given)
+	f.Giaddr = exchange.Addr(x.req.GatewayIPAddr)
+	f.BootArchs = x.archs[:0]
+	for _, arch := range x.boot.Archs {
+		f.BootArchs = append(f.BootArchs, uint16(arch))
+	}
+	return f
+}
+
+// byState is the verdict by the message that the client sent.
+func (h *handler4) byState(x *exchange4) exchange.Verdict {
 	switch x.ask.State {
 	case exchange.Release:
 		if h.process.ReleaseTaken.Load() && !slices.Contains(x.machine.Addrs, x.ask.Addr) {
@@ -133,7 +174,6 @@ func (h *handler4) known(x *exchange4) exchange.Verdict {
 	case exchange.None:
 		return x.because(exchange.Drop, noState, "")
 	case exchange.Inform:
-		x.network, _ = h.networks.Find(x.req, x.relayed, x.self)
 		h.describe(x)
 		return exchange.Ack
 	}
@@ -148,75 +188,95 @@ func (h *handler4) lease(x *exchange4) exchange.Verdict {
 	case x.ask.State == exchange.Selecting && x.ask.Server != x.self && x.ask.Server != x.server:
 		return x.because(exchange.Drop, otherServer, x.ask.Server.String())
 	}
-	x.network, _ = h.networks.Find(x.req, x.relayed, x.self)
-	first, holds := h.addrs(x)
 	switch {
-	case !first.IsValid():
-		return x.because(exchange.Drop, otherNetwork, x.from())
+	case !x.first.IsValid():
+		return x.because(exchange.Drop, otherNetwork, x.where())
 	case x.ask.State == exchange.Discover:
-		x.addr = first
+		x.addr = x.first
 		h.describe(x)
 		return exchange.Offer
-	case !holds && x.state == smd.FromSnapshot:
-		return x.because(exchange.Drop, unsure, first.String()+" was")
-	case !holds:
-		return x.because(exchange.NakReply, notIts, first.String()+" is")
+	case !x.holds && x.state == smd.FromSnapshot:
+		return x.because(exchange.Drop, unsure, x.first.String()+" was")
+	case !x.holds:
+		return x.because(exchange.NakReply, notIts, x.first.String()+" is")
 	}
 	x.addr = x.ask.Addr
 	h.describe(x)
 	return exchange.Ack
 }
 
-// addrs returns the machine's first address in the client's network, and
-// whether the address that it asks for is one of them.
-func (h *handler4) addrs(x *exchange4) (first netip.Addr, holds bool) {
+// findAddrs looks for the machine's addresses in the client's network.
+func (h *handler4) findAddrs(x *exchange4) {
 	for _, a := range x.machine.Addrs {
-		if !a.Is4() || !h.onLink(a, x.network) {
+		bits, here := h.onLink(x, a)
+		if !a.Is4() || !here {
 			continue
 		}
-		if !first.IsValid() {
-			first = a
+		if !x.first.IsValid() {
+			x.first, x.bits = a, bits
 		}
-		holds = holds || a == x.ask.Addr
+		if a == x.ask.Addr {
+			x.holds, x.bits = true, bits
+		}
 	}
-	return first, holds
 }
 
-// onLink says that an address belongs to the network, not to a smaller one
-// declared inside it. Where no network is declared all belong.
-func (h *handler4) onLink(a netip.Addr, n link.Network) bool {
-	if h.networks.Empty() {
-		return true
+// onLink says that an address belongs to the client's network, not to a smaller
+// one declared inside it. Where no network is declared all belong. Beside a
+// relay in no declared network it belongs if one prefix holds both: that is
+// returned too.
+func (h *handler4) onLink(x *exchange4, a netip.Addr) (bits int, here bool) {
+	switch {
+	case h.networks.Empty():
+		return 0, true
+	case x.linked:
+		own, ok := h.networks.Lookup(a)
+		return 0, ok && own.Prefix == x.network.Prefix
+	case !x.relayed.IsValid() || !a.Is4():
+		return 0, false
 	}
-	own, ok := h.networks.Lookup(a)
-	return ok && own.Prefix == n.Prefix
+	bits = h.prefixOf(x, a)
+	prefix, err := a.Prefix(bits)
+	return bits, err == nil && prefix.Contains(x.relayed)
+}
+
+// prefixOf returns the prefix length of an address: that of its rule, or else
+// of SMD, or else of an earlier plugin.
+func (h *handler4) prefixOf(x *exchange4, a netip.Addr) int {
+	f := x.facts(a)
+	if d := h.rules.Decide(&f); d.Mask > 0 {
+		return d.Mask
+	}
+	if bits := x.machine.Bits(a); bits > 0 {
+		return bits
+	}
+	if ones, bits := x.prepared.SubnetMask().Size(); bits == 32 && ones > 0 {
+		return ones
+	}
+	return a.BitLen()
 }
 
 // describe decides what else the machine is told.
 func (h *handler4) describe(x *exchange4) {
-	x.hostname = h.hostname(x.machine)
-	x.boot = netboot.FromV4(x.req)
+	x.detail = x.told.NoName
 	switch x.boot.Kind {
 	case netboot.IPXE:
-		x.bootfile = h.script.For(x.mac)
+		x.bootfile = h.scriptOf(x.machine, x.told)
 	case netboot.PXE:
-		name, ok := h.loaders.Loader(x.boot.Archs)
-		if !ok {
-			x.detail = fmt.Sprintf("no loader for architecture %v", x.boot.Archs)
+		x.bootfile = x.told.Bootfile
+		if x.bootfile == "" {
+			h.load(x)
 		}
-		x.bootfile = name
 	}
 }
 
-// hostname names a machine: nid%04d for nodes, nothing for the rest.
-func (h *handler4) hostname(m smd.Machine) string {
-	if m.Type != "Node" || !m.HasNID {
-		return ""
+// load finds the loader for the client's architecture.
+func (h *handler4) load(x *exchange4) {
+	name, ok := h.loaders.Loader(x.boot.Archs)
+	if !ok {
+		x.detail = strings.TrimPrefix(x.detail+"; ", "; ") + fmt.Sprintf("no loader for architecture %v", x.boot.Archs)
 	}
-	if h.domain != "" {
-		return fmt.Sprintf("nid%04d.%s", m.NID, h.domain)
-	}
-	return fmt.Sprintf("nid%04d", m.NID)
+	x.bootfile = name
 }
 
 // standIn puts this host's own address in the place of a server identifier
@@ -237,12 +297,12 @@ func (h *handler4) standIn(x *exchange4) bool {
 	return self.IsValid()
 }
 
-// from says where the client asks from.
-func (x *exchange4) from() string {
+// where says where the client asks from.
+func (x *exchange4) where() string {
 	if x.relayed.IsValid() {
 		return "relay address " + x.relayed.String()
 	}
-	return "receiving address " + x.self.String()
+	return "receiving address " + link.Receiving(x.from.Networks, x.self).String()
 }
 
 // because notes the reason of a verdict.
@@ -267,13 +327,7 @@ func (h *handler4) recovered(req *dhcpv4.DHCPv4, value any, stack []byte) {
 // logExchange writes the line of one exchange. Nothing is formatted that is
 // not printed.
 func (h *handler4) logExchange(x *exchange4, v exchange.Verdict) {
-	level := logrus.InfoLevel
-	switch {
-	case x.why == conflict:
-		level = logrus.WarnLevel
-	case v == exchange.Pass, x.why == probe, x.why == busy:
-		level = logrus.DebugLevel
-	}
+	level := x.level(v)
 	if !h.log.Logger.IsLevelEnabled(level) {
 		return
 	}
@@ -285,13 +339,30 @@ func (h *handler4) logExchange(x *exchange4, v exchange.Verdict) {
 	}
 	set("id", x.machine.ID)
 	set("type", x.machine.Type)
-	set("hostname", x.hostname)
+	if v == exchange.Offer || v == exchange.Ack {
+		set("hostname", x.told.Hostname)
+	}
 	set("bootfile", x.bootfile)
+	set("rule", h.names(x.told, h.log.Logger.IsLevelEnabled(logrus.DebugLevel)))
 	set("reason", x.reason())
 	if x.addr.IsValid() {
 		fields["ip"] = x.addr.String()
 	}
 	h.log.WithFields(fields).Log(level, v.String())
+}
+
+// level is that of the line of an exchange. A machine that a rule ignores has
+// the level of the rule, none at all for none.
+func (x *exchange4) level(v exchange.Verdict) logrus.Level {
+	switch {
+	case x.why == ignored && x.told.Log == rule.None:
+		return logrus.TraceLevel
+	case x.why == ignored && x.told.Log == rule.Debug, v == exchange.Pass, x.why == probe, x.why == busy:
+		return logrus.DebugLevel
+	case x.why == conflict:
+		return logrus.WarnLevel
+	}
+	return logrus.InfoLevel
 }
 
 func (x *exchange4) reason() string {

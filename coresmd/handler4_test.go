@@ -71,7 +71,7 @@ func newBench(tb testing.TB, words ...string) bench {
 		tb.Fatal(err)
 	}
 	h := newHandler4(s)
-	return bench{h.Handle, h, hook, p}
+	return bench{process.Aware(p, h.Handle), h, hook, p}
 }
 
 // known starts a plugin on the test inventory.
@@ -88,7 +88,7 @@ func (b bench) line() string {
 		return ""
 	}
 	text := fmt.Sprintf("%v %s", e.Level, e.Message)
-	for _, name := range []string{"mac", "xid", "message", "state", "id", "type", "ip", "giaddr", "hostname", "bootfile", "reason"} {
+	for _, name := range []string{"mac", "xid", "message", "state", "id", "type", "ip", "giaddr", "hostname", "bootfile", "rule", "reason"} {
 		if v, ok := e.Data[name]; ok {
 			text += fmt.Sprintf(" %s=%q", name, v)
 		}

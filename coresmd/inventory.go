@@ -53,7 +53,7 @@ func (s *service) runInventory(source smd.Source) *smd.Cache {
 	report := &inventoryReport{log: s.log, polls: s.metrics.polls, process: s.process, source: s.smd.Redacted()}
 	cache := smd.NewCache(smd.Options{
 		Source: source, Interval: s.cacheValid, Doubt: s.doubt, Snapshot: s.snapshotFile(), PullWait: s.lookupWait,
-		Reserved: s.reserved, OnPoll: report.poll, OnQuestion: report.question,
+		Reserved: s.reserved, HostName: s.namer(), OnPoll: report.poll, OnQuestion: report.question,
 	})
 	report.status = cache.Status
 	s.process.Claim(cache.Claims)

@@ -19,6 +19,7 @@ const (
 	unknown
 	busy
 	disabled
+	ignored
 	badHardware
 	noState
 	noServerID
@@ -41,6 +42,7 @@ var reasonNames = [...]string{
 	unknown:       "unknown machine",
 	busy:          "too many unknown machines wait for SMD's word",
 	disabled:      "SMD says Enabled=false",
+	ignored:       "ignored by a rule",
 	badHardware:   "hardware address",
 	noState:       "request without address and server",
 	noServerID:    "no server identifier",

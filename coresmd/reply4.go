@@ -1,11 +1,13 @@
 package coresmd
 
 import (
+	"net"
 	"net/netip"
 
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
 	"github.com/OpenCHAMI/coresmd/internal/link"
 	"github.com/OpenCHAMI/coresmd/internal/netboot"
+	"github.com/OpenCHAMI/coresmd/internal/rule"
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
@@ -14,25 +16,82 @@ import (
 type fixed4 struct {
 	lease    []dhcpv4.Modifier
 	networks map[netip.Prefix][]dhcpv4.Modifier
+	explicit map[netip.Prefix]bool // networks that no rule stands for
+	rules    []fixedRule4
+	masks    [33]dhcpv4.Modifier // by prefix length
 	boot     *netboot.Replies4
+}
+
+// A fixedRule4 is what one rule says.
+type fixedRule4 struct {
+	lease []dhcpv4.Modifier // for those who get a lease
+	told  []dhcpv4.Modifier
 }
 
 func newFixed4(c config) *fixed4 {
 	f := &fixed4{
 		lease:    exchange.NewTimes(c.leaseTime).Modifiers(),
 		networks: make(map[netip.Prefix][]dhcpv4.Modifier),
+		explicit: make(map[netip.Prefix]bool),
 		boot:     netboot.NewReplies4(c.loaders),
 	}
+	for _, n := range c.declared {
+		if n.Prefix.Addr().Is4() {
+			f.networks[n.Prefix] = n.Modifiers()
+		}
+	}
 	for _, n := range c.subnets {
-		f.networks[n.Prefix] = n.Modifiers()
+		f.explicit[n.Prefix] = true
+	}
+	for bits := range f.masks {
+		f.masks[bits] = exchange.Set(dhcpv4.OptionSubnetMask, net.CIDRMask(bits, 32))
+	}
+	for _, r := range c.rules.Rules() {
+		f.rules = append(f.rules, newFixedRule4(r))
 	}
 	return f
+}
+
+func newFixedRule4(r rule.Rule) fixedRule4 {
+	var f fixedRule4
+	if r.LeaseTime > 0 {
+		f.lease = exchange.NewTimes(r.LeaseTime).Modifiers()
+	}
+	addrs := func(code dhcpv4.OptionCode, list []netip.Addr) {
+		if octets := octets4(list); len(octets) > 0 {
+			f.told = append(f.told, exchange.Set(code, octets))
+		}
+	}
+	addrs(dhcpv4.OptionRouter, r.Routers)
+	addrs(dhcpv4.OptionDomainNameServer, r.DNS)
+	addrs(dhcpv4.OptionNTPServers, r.NTP)
+	if r.MTU > 0 {
+		f.told = append(f.told, exchange.Set(dhcpv4.OptionInterfaceMTU, dhcpv4.Uint16(r.MTU).ToBytes()))
+	}
+	if len(r.Search) > 0 {
+		f.told = append(f.told, dhcpv4.WithDomainSearchList(r.Search...))
+	}
+	for _, o := range r.Options4 {
+		f.told = append(f.told, exchange.Set(dhcpv4.GenericOptionCode(uint8(o.Code)), o.Data))
+	}
+	return f
+}
+
+// octets4 returns the octets of the IPv4 addresses of a list.
+func octets4(list []netip.Addr) []byte {
+	var octets []byte
+	for _, a := range list {
+		if a.Is4() {
+			octets = append(octets, a.AsSlice()...)
+		}
+	}
+	return octets
 }
 
 // reply4 completes the prepared reply. It is the only place that writes
 // options.
 func (h *handler4) reply4(x *exchange4) *dhcpv4.DHCPv4 {
-	mods := append(make([]dhcpv4.Modifier, 0, 16), netboot.Without, exchange.WithServerID(x.server))
+	mods := append(make([]dhcpv4.Modifier, 0, 32), netboot.Without, exchange.WithServerID(x.server))
 	if x.addr.IsValid() {
 		mods = append(mods, dhcpv4.WithYourIP(x.addr.AsSlice()))
 		mods = append(mods, h.fixed.lease...)
@@ -40,14 +99,52 @@ func (h *handler4) reply4(x *exchange4) *dhcpv4.DHCPv4 {
 		mods = append(mods, exchange.WithoutLease)
 	}
 	mods = append(mods, h.fixed.networks[x.network.Prefix]...)
-	if x.hostname != "" {
-		mods = append(mods, exchange.Set(dhcpv4.OptionHostName, []byte(x.hostname)))
+	if beside, err := x.given().Prefix(x.bits); x.bits > 0 && err == nil {
+		mods = append(mods, link.KeepRouters(beside))
+	}
+	for i := range x.told.Matched.Len() {
+		r := h.fixed.rules[x.told.Matched.At(i)]
+		if x.addr.IsValid() {
+			mods = append(mods, r.lease...)
+		}
+		mods = append(mods, r.told...)
+	}
+	if bits := h.maskBits(x); bits > 0 {
+		mods = append(mods, h.fixed.masks[bits])
+	}
+	if x.told.Hostname != "" {
+		mods = append(mods, exchange.Set(dhcpv4.OptionHostName, []byte(x.told.Hostname)))
 	}
 	if selection, ok := link.SubnetSelection(x.req); ok {
 		mods = append(mods, dhcpv4.WithOption(selection))
 	}
-	for _, modify := range h.fixed.boot.Append(mods, x.req, x.boot, x.self, x.bootfile) {
+	for _, modify := range h.fixed.boot.Append(mods, x.req, x.boot, x.next(), x.bootfile) {
 		modify(x.prepared)
 	}
 	return x.prepared
+}
+
+// next is the server that the machine loads from.
+func (x *exchange4) next() netip.Addr {
+	if x.told.NextServer.IsValid() {
+		return x.told.NextServer
+	}
+	return x.self
+}
+
+// maskBits returns the prefix length that takes the place of that of the
+// client's network; 0: none. A rule that asks for a subnet and says no mask sets
+// that of the subnet, unless a network that is declared inside it is the
+// client's.
+func (h *handler4) maskBits(x *exchange4) int {
+	subnet, own := x.told.Subnet, x.network.Prefix
+	switch {
+	case x.told.Mask > 0:
+		return x.told.Mask
+	case x.bits > 0:
+		return x.bits
+	case !subnet.IsValid(), h.fixed.explicit[own] && own.Bits() >= subnet.Bits():
+		return 0
+	}
+	return subnet.Bits()
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
@@ -52,6 +53,22 @@ func (t Table) Find(req *dhcpv4.DHCPv4, relayed, receiving netip.Addr) (Network,
 		}
 	}
 	return t.Lookup(receiving)
+}
+
+// Receiving returns the address that stands for the receiving interface: self,
+// the server identifier, where the networks of the interface are not told or
+// self is of one of them, else the interface's first IPv4 address.
+func Receiving(networks []netip.Prefix, self netip.Addr) netip.Addr {
+	first := self
+	for _, p := range slices.Backward(networks) {
+		switch {
+		case p.Contains(self):
+			return self
+		case p.Addr().Is4():
+			first = p.Addr()
+		}
+	}
+	return first
 }
 
 // four reads four octets as an address. The unspecified address is none.

@@ -1,8 +1,10 @@
 package link
 
 import (
+	"errors"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -66,6 +68,20 @@ func TestParseNetworkMistakes(t *testing.T) {
 		if diff := cmp.Diff(want, err.Error()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", text, diff)
 		}
+	}
+}
+
+// TestUnknownKey has the error tell the keys that there are, for a suggestion.
+func TestUnknownKey(t *testing.T) {
+	t.Parallel()
+	_, err := ParseNetwork("192.0.2.0/24,gateway:192.0.2.1")
+	var u interface{ Unknown() (string, []string) }
+	if !errors.As(err, &u) {
+		t.Fatalf("%v does not tell the keys", err)
+	}
+	word, known := u.Unknown()
+	if diff := cmp.Diff([]string{"gateway", "router", "dns", "mask", "pool"}, append([]string{word}, known...)); diff != "" {
+		t.Errorf("word and keys (-want +got):\n%s", diff)
 	}
 }
 
@@ -140,6 +156,27 @@ func TestRelayed(t *testing.T) {
 		}
 		if got := Relayed(req, req.RelayAgentInfo()).String(); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+// TestReceiving has the addresses of receiving interfaces and the one that
+// tells the client's network.
+func TestReceiving(t *testing.T) {
+	t.Parallel()
+	self := netip.MustParseAddr("192.0.2.1")
+	for want, interfaces := range map[string][]string{
+		"192.0.2.1":    {"", "192.0.2.1/24", "198.51.100.1/24 192.0.2.7/24", "2001:db8::1/64"},
+		"198.51.100.1": {"198.51.100.1/24", "2001:db8::1/64 198.51.100.1/24 203.0.113.1/24"},
+	} {
+		for _, words := range interfaces {
+			var networks []netip.Prefix
+			for _, word := range strings.Fields(words) {
+				networks = append(networks, netip.MustParsePrefix(word))
+			}
+			if got := Receiving(networks, self); got.String() != want {
+				t.Errorf("%q: %v, want %s", words, got, want)
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"net"
 	"net/netip"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -24,19 +25,34 @@ func (n Network) Modifiers() []dhcpv4.Modifier {
 
 // KeepRouters takes the routers outside a prefix out of a reply.
 func KeepRouters(within netip.Prefix) dhcpv4.Modifier {
+	code := dhcpv4.OptionRouter.Code()
 	return func(d *dhcpv4.DHCPv4) {
-		var kept []netip.Addr
-		for _, ip := range d.Router() {
-			if a, ok := four(ip.To4()); ok && within.Contains(a) {
-				kept = append(kept, a)
-			}
+		routers := d.Options[code]
+		kept := inside(nil, routers, within)
+		switch kept {
+		case 0:
+			delete(d.Options, code)
+		case len(routers): // all of them
+		default:
+			octets := make([]byte, kept)
+			inside(octets, routers, within)
+			d.Options[code] = octets
 		}
-		if len(kept) == 0 {
-			d.DeleteOption(dhcpv4.OptionRouter)
-			return
-		}
-		set(dhcpv4.OptionRouter, joined(kept))(d)
 	}
+}
+
+// inside copies those of some addresses that a prefix holds, and returns their
+// length.
+func inside(to, addrs []byte, within netip.Prefix) (n int) {
+	for ; len(addrs) >= net.IPv4len; addrs = addrs[net.IPv4len:] {
+		if within.Contains(netip.AddrFrom4([4]byte(addrs))) {
+			if to != nil {
+				copy(to[n:], addrs[:net.IPv4len])
+			}
+			n += net.IPv4len
+		}
+	}
+	return n
 }
 
 func joined(addrs []netip.Addr) []byte {

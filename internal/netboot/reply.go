@@ -56,7 +56,7 @@ func (r *Replies4) Append(mods []dhcpv4.Modifier, req *dhcpv4.DHCPv4, c Client, 
 	switch {
 	case file == "":
 		return mods
-	case c.Kind == PXE:
+	case c.Kind == PXE && r.loaders[file] != nil:
 		return append(mods, r.loaders[file])
 	case strings.Contains(file, "://"):
 		return append(mods, set(dhcpv4.OptionBootfileName, []byte(file)))

@@ -26,6 +26,15 @@ func FullScript(u *url.URL) Script {
 	return Script(bare.String() + "&mac=")
 }
 
+// ParseScript is FullScript of a text, which has to be a URL.
+func ParseScript(text string) (Script, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return "", err
+	}
+	return FullScript(u), nil
+}
+
 // For returns the URL of one machine's script. The MAC is in lower case with
 // plain colons: boot script services compare it as text.
 func (s Script) For(mac [6]byte) string {
