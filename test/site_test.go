@@ -197,12 +197,20 @@ func moves(t *testing.T, client *dhcptest.Client, want dhcptest.Bound) {
 // farSite adds a second network behind a relay to a site, and returns its wire.
 func (s *site) farSite(flags ...string) *dhcptest.Wire {
 	s.t.Helper()
-	far := s.net.Wire("far")
-	relay := s.net.Namespace("relay")
-	relay.Attach(far, "eth0", dhcptest.MAC(0x200), netip.PrefixFrom(farGateway, 24))
-	relay.Attach(s.lan, "eth1", dhcptest.MAC(0x201), netip.PrefixFrom(relayIP, 24))
+	return s.farNetwork("far", farGateway, relayIP, flags...)
+}
+
+// farNetwork adds a network behind a relay that has the gateway's address there and another
+// one on the lan, and returns its wire.
+func (s *site) farNetwork(name string, gateway, relayIP netip.Addr, flags ...string) *dhcptest.Wire {
+	s.t.Helper()
+	far := s.net.Wire(name)
+	relay := s.net.Namespace("relay" + name)
+	last := int(relayIP.As4()[3])
+	relay.Attach(far, "eth0", dhcptest.MAC(0x200+2*last), netip.PrefixFrom(gateway, 24))
+	relay.Attach(s.lan, "eth1", dhcptest.MAC(0x201+2*last), netip.PrefixFrom(relayIP, 24))
 	relay.Forward()
-	s.server.IP("route", "add", "198.51.100.0/24", "via", relayIP.String())
+	s.server.IP("route", "add", netip.PrefixFrom(gateway, 24).Masked().String(), "via", relayIP.String())
 	dhcptest.StartDhcrelay(relay, "eth0", "eth1", serverIP, flags...)
 	return far
 }
