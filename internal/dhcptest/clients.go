@@ -174,8 +174,10 @@ func StartDhcpcd(ns *Namespace, iface string, opts ClientOptions) *Client {
 	}
 	c.write("conf", strings.Join(conf, "\n")+"\n", 0o644)
 	const private = `mount -t tmpfs none /run && mount -t tmpfs none /var/lib/dhcpcd && mkdir /run/dhcpcd && exec "$@"`
-	return c.start(ns, "sh", "-c", private, "sh", Need(ns.t, "dhcpcd", "dhcpcd-base"),
+	c.start(ns, "sh", "-c", private, "sh", Need(ns.t, "dhcpcd", "dhcpcd-base"),
 		"-4", "-B", "-d", "-f", c.path("conf"), "-c", c.path("script"), iface)
+	c.mayHang = true // dhcpcd 9.4.1, when it is ended while it separates its privileges
+	return c
 }
 
 // refuse fails the test for options that only udhcpc can send.
