@@ -11,7 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/iana"
-	"github.com/sirupsen/logrus"
 )
 
 // A ruled row is an exchange under rules: the words behind the common ones, and
@@ -276,9 +275,7 @@ func TestRulesInLint(t *testing.T) {
 // BenchmarkRules has 100 rules of which the last one matches, for 10,000
 // different machines, beside reading the packet that asks.
 func BenchmarkRules(b *testing.B) {
-	octets := dhcptest.Request4(b, node, discover, pxe(iana.EFI_X86_64),
-		dhcpv4.WithRequestedOptions(dhcpv4.OptionSubnetMask, dhcpv4.OptionRouter, dhcpv4.OptionTFTPServerName, dhcpv4.OptionBootfileName),
-		relay("192.0.2.254"), raw(82, 1, 4, 'e', 't', 'h', '0')).ToBytes()
+	octets := relayedPXE(b)
 	b.Run("FromBytes", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
@@ -329,12 +326,5 @@ func parseRule(tb testing.TB, text string) rule.Rule {
 // TestRuleAllocations holds the handler to its usual number of allocations under
 // rules.
 func TestRuleAllocations(t *testing.T) {
-	b := known(t, "rule=name:all,mtu:9000,continue:true", "rule=type:Node,subnet:192.0.2.0/24,bootarch:7,hostname:nid{04d},routers:192.0.2.254")
-	b.plugin.log.Logger.SetLevel(logrus.WarnLevel)
-	req := dhcptest.Request4(t, node, discover, pxe(7), relay("192.0.2.254"), raw(82, 1, 4, 'e', 't', 'h', '0'))
-	prepared, _ := dhcptest.Prepare4(req)
-	dhcptest.ServerID("192.0.2.1")(req, prepared)
-	if n := testing.AllocsPerRun(100, func() { b.handle(req, prepared) }); n > 20 {
-		t.Errorf("%v allocations, want at most 20", n)
-	}
+	holdAllocations(t, known(t, "rule=name:all,mtu:9000,continue:true", "rule=type:Node,subnet:192.0.2.0/24,bootarch:7,hostname:nid{04d},routers:192.0.2.254"))
 }

@@ -188,8 +188,10 @@ func TestInventoryReports(t *testing.T) {
 }
 
 // TestAllocations holds what a known DISCOVER may cost without its log line.
-func TestAllocations(t *testing.T) {
-	b := known(t)
+func TestAllocations(t *testing.T) { holdAllocations(t, known(t)) }
+
+func holdAllocations(t *testing.T, b bench) {
+	t.Helper()
 	b.plugin.log.Logger.SetLevel(logrus.WarnLevel)
 	req := dhcptest.Request4(t, node, discover, pxe(7), relay("192.0.2.254"), raw(82, 1, 4, 'e', 't', 'h', '0'))
 	prepared, _ := dhcptest.Prepare4(req)
