@@ -110,17 +110,14 @@ func (p *parsing) set(k *key, value string) {
 
 // finish finds what no single word shows.
 func (p *parsing) finish() {
-	told := p.told()
 	if p.given["netmask"] && p.given["cidr"] {
 		p.fail("two masks, netmask and cidr", "one of them")
 	}
-	if p.rule.Ignore && len(told) > 0 {
-		p.fail("ignore:true beside "+strings.Join(told, ", ")+", which nobody would be told", "one or the other")
-	}
-	if p.rule.Ignore && p.rule.Continue {
-		p.fail("ignore:true beside continue:true, and there is nothing to go on for", "one or the other")
-	}
-	if len(told) == 0 && !p.rule.Ignore && !p.unread && len(p.errs) == 0 {
+	told := p.told()
+	switch {
+	case p.rule.Ignore:
+		p.ignored(told)
+	case len(told) == 0 && !p.unread && len(p.errs) == 0:
 		p.fail("no action", "a key that says what a machine is told, such as hostname, or ignore:true")
 	}
 	p.length()
@@ -135,6 +132,16 @@ func (p *parsing) told() []string {
 		}
 	}
 	return told
+}
+
+// ignored finds what has no use beside ignore:true.
+func (p *parsing) ignored(told []string) {
+	if len(told) > 0 {
+		p.fail("ignore:true beside "+strings.Join(told, ", ")+", which nobody would be told", "one or the other")
+	}
+	if p.rule.Continue {
+		p.fail("ignore:true beside continue:true, and there is nothing to go on for", "one or the other")
+	}
 }
 
 // length finds a domain that leaves no room for the name before it.

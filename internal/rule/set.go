@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // builtIn is the name of a node that no rule names.
@@ -133,7 +134,7 @@ func (s *Set) Decide(f *Facts) Decision {
 	var n naming
 	for i := s.next(&x, 0); i < len(s.rules); i = s.next(&x, i+1) {
 		r := &s.rules[i]
-		d.take(i, r, x.addr)
+		d.take(i, r, f.Addr.Unmap().WithZone(""))
 		n.take(r, s.names[i])
 		if !r.Continue {
 			break
@@ -148,7 +149,7 @@ func (s *Set) Decide(f *Facts) Decision {
 // take puts what a rule says in the place of what earlier ones said.
 func (d *Decision) take(i int, r *Rule, a addr) {
 	d.Matched.add(i)
-	d.Ignore = d.Ignore || r.Ignore
+	d.Ignore = r.Ignore // an ignoring rule is the last
 	over(&d.Log, r.Log)
 	if r.Subnets != nil {
 		d.Subnet = longest(r.Subnets, a)
@@ -208,3 +209,6 @@ func (s *Set) name(f *Facts, n naming, matched bool) (name, why string) {
 	}
 	return p.full(f, n.append.domains(n.domain, s.domain))
 }
+
+// isNode says whether a type is that of nodes.
+func isNode(text string) bool { return strings.EqualFold(text, "Node") }
