@@ -12,8 +12,12 @@ import (
 // and so many positions fit into the word that idSet.holds keeps them in.
 const maxID = 63
 
-// An idSet is a bracket list: texts, and between them numbers.
-type idSet []idPart
+// An idSet is a bracket list: a text in lower case, and behind it numbers and
+// texts.
+type idSet struct {
+	prefix string
+	parts  []idPart
+}
 
 // An idPart is a text in lower case or, where that is empty, a number.
 type idPart struct {
@@ -67,10 +71,13 @@ func parseIDSet(text string) (idSet, error) {
 	for rest := lowered(text); rest != ""; {
 		before, after, open := strings.Cut(rest, "[")
 		if strings.ContainsAny(before, "]*?") {
-			return nil, fmt.Errorf("%q is neither an xname nor a list in brackets", before)
+			return idSet{}, fmt.Errorf("%q is neither an xname nor a list in brackets", before)
 		}
-		if before != "" {
-			set = append(set, idPart{text: before})
+		switch {
+		case least == 0:
+			set.prefix = before
+		case before != "":
+			set.parts = append(set.parts, idPart{text: before})
 		}
 		least += len(before)
 		if !open {
@@ -78,18 +85,18 @@ func parseIDSet(text string) (idSet, error) {
 		}
 		list, behind, closed := strings.Cut(after, "]")
 		if !closed {
-			return nil, fmt.Errorf("the bracket [ before %q is not closed", after)
+			return idSet{}, fmt.Errorf("the bracket [ before %q is not closed", after)
 		}
 		spans, err := parseSpans(list)
 		if err != nil {
-			return nil, fmt.Errorf("[%s]: %w", list, err)
+			return idSet{}, fmt.Errorf("[%s]: %w", list, err)
 		}
-		set = append(set, idPart{spans: spans})
+		set.parts = append(set.parts, idPart{spans: spans})
 		least++
 		rest = behind
 	}
 	if least > maxID {
-		return nil, fmt.Errorf("longer than %d characters", maxID)
+		return idSet{}, fmt.Errorf("longer than %d characters", maxID)
 	}
 	return set, nil
 }
@@ -138,13 +145,13 @@ func widthOf(text string) int {
 // the set. Bit i of at stands for: what was matched may end before character i.
 // So every way to divide digits between brackets is tried, and the time is
 // bounded by the number of parts times that of characters and digits.
-func (s idSet) holds(id []byte) bool {
-	at := uint64(1)
-	for i := range s {
-		if at == 0 {
-			return false
-		}
-		at = s[i].step(id, at)
+func (s *idSet) holds(id []byte) bool {
+	if len(id) < len(s.prefix) || string(id[:len(s.prefix)]) != s.prefix {
+		return false
+	}
+	at := uint64(1) << len(s.prefix)
+	for i := range s.parts {
+		at = s.parts[i].step(id, at)
 	}
 	return at&(1<<len(id)) != 0
 }

@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"encoding/binary"
 	"math/bits"
 	"slices"
 	"strings"
@@ -70,8 +71,8 @@ func containsFold(words []string, text string) bool {
 
 // A matcher is the match keys of a rule that are no words, compiled.
 type matcher struct {
-	subnets []prefix
-	giaddrs []prefix
+	subnets []network
+	giaddrs []network
 	macs    []macMatch
 	ids     []string // in lower case
 	sets    []idSet
@@ -81,7 +82,7 @@ type matcher struct {
 type macMatch struct{ mask, value uint64 }
 
 func newMatcher(r *Rule) (matcher, error) {
-	m := matcher{subnets: r.Subnets, giaddrs: r.Giaddrs, archs: r.BootArchs}
+	m := matcher{subnets: networks(r.Subnets), giaddrs: networks(r.Giaddrs), archs: r.BootArchs}
 	for _, p := range r.MACs {
 		m.macs = append(m.macs, macMatch{^uint64(0) << (48 - 8*p.N), macNumber(p.Octets)})
 	}
@@ -106,11 +107,46 @@ func macNumber(octets [6]byte) uint64 {
 	return n
 }
 
+// A place is an address in two numbers. Many networks are compared with one
+// address.
+type place struct {
+	family    uint8 // 4, 6 or, without an address, 0
+	high, low uint64
+}
+
+// A network is the places that agree with one in the bits of a mask.
+type network struct {
+	place
+	highMask, lowMask uint64
+}
+
+func placeOf(a addr) place {
+	a = a.Unmap()
+	switch {
+	case a.Is4():
+		four := a.As4()
+		return place{4, 0, uint64(binary.BigEndian.Uint32(four[:]))}
+	case a.Is6():
+		all := a.As16()
+		return place{6, binary.BigEndian.Uint64(all[:8]), binary.BigEndian.Uint64(all[8:])}
+	}
+	return place{}
+}
+
+func networks(prefixes []prefix) []network {
+	var all []network
+	for _, p := range prefixes {
+		free := p.Addr().BitLen() - p.Bits() // low bits that do not count
+		all = append(all, network{placeOf(p.Addr()), ^uint64(0) << max(free-64, 0), ^uint64(0) << free})
+	}
+	return all
+}
+
 // A subject is a machine as matchers look at it.
 type subject struct {
 	rows   [factCount][]uint64
-	addr   addr
-	giaddr addr
+	addr   place
+	giaddr place
 	mac    uint64
 	id     []byte // in lower case; empty where it is too long for a rule to name
 	archs  []uint16
@@ -118,7 +154,7 @@ type subject struct {
 
 // look makes the subject of a machine. id is where its xname goes.
 func (s *Set) look(f *Facts, id *[maxID]byte) subject {
-	x := subject{addr: f.Addr.Unmap(), giaddr: f.Giaddr.Unmap(), mac: macNumber(f.MAC), archs: f.BootArchs}
+	x := subject{addr: placeOf(f.Addr), giaddr: placeOf(f.Giaddr), mac: macNumber(f.MAC), archs: f.BootArchs}
 	words := f.words()
 	for fact := range words {
 		row := s.indexes[fact].row(words[fact])
@@ -158,29 +194,32 @@ func (x *subject) allowed(block int) uint64 {
 // The words were looked at before.
 func (m *matcher) miss(x *subject) string {
 	switch {
-	case !contain(m.subnets, x.addr):
+	case m.subnets != nil && !contain(m.subnets, x.addr):
 		return "subnet"
-	case !contain(m.giaddrs, x.giaddr):
+	case m.giaddrs != nil && !contain(m.giaddrs, x.giaddr):
 		return "giaddr"
-	case m.macs != nil && !m.hasMAC(x.mac):
-		return "mac"
 	case m.ids != nil && !m.hasID(x.id):
 		return "id"
 	case m.sets != nil && !m.inSet(x.id):
 		return "id_set"
+	}
+	return m.missInterface(x)
+}
+
+// missInterface does so for what an interface and its firmware say.
+func (m *matcher) missInterface(x *subject) string {
+	switch {
+	case m.macs != nil && !m.hasMAC(x.mac):
+		return "mac"
 	case m.archs != nil && !m.hasArch(x.archs):
 		return "bootarch"
 	}
 	return ""
 }
 
-// contain says that one of the networks holds an address. No networks: any.
-func contain(networks []prefix, a addr) bool {
-	if networks == nil {
-		return true
-	}
-	for _, p := range networks {
-		if p.Contains(a) {
+func contain(networks []network, a place) bool {
+	for i := range networks {
+		if n := &networks[i]; n.family == a.family && (a.high^n.high)&n.highMask == 0 && (a.low^n.low)&n.lowMask == 0 {
 			return true
 		}
 	}
@@ -206,8 +245,8 @@ func (m *matcher) hasID(id []byte) bool {
 }
 
 func (m *matcher) inSet(id []byte) bool {
-	for _, set := range m.sets {
-		if set.holds(id) {
+	for i := range m.sets {
+		if m.sets[i].holds(id) {
 			return true
 		}
 	}
