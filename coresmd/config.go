@@ -43,7 +43,7 @@ type config struct {
 
 	rules     *rule.Set
 	declared  []link.Network // subnets, and those of rules
-	networks  link.Table     // of declared
+	networks  link.Table     // of those of declared that are IPv4
 	neighbour bool           // a TFTP server of the site's own may hold the port
 	loaders   netboot.Loaders
 	script    netboot.Script

@@ -110,9 +110,11 @@ func (c *config) link() error {
 			}
 		}
 	}
-	table, err := link.NewTable(networks)
-	c.networks, c.declared = table, networks
-	return err
+	four := slices.DeleteFunc(slices.Clone(networks), func(n link.Network) bool { return !n.Prefix.Addr().Is4() })
+	_, twice := link.NewTable(networks)
+	c.networks, _ = link.NewTable(four)
+	c.declared = networks
+	return twice
 }
 
 // networkOf is a network of which nothing but its prefix is declared.

@@ -89,6 +89,10 @@ var ruledRows = map[string]ruled{
 		"rule=name:near,subnet:192.0.2.0/24,hostname:near rule=name:far,subnet:198.51.100.0/24,hostname:far,routers:198.51.100.1", twoNets, discover, nil, "reply",
 		`info OFFER hostname="near" rule="near"`,
 	},
+	"network-of-the-other-family": {
+		"subnet=2001:db8:1::/64 rule=subnet:2001:db8::/64,hostname:six", node, discover, nil, "reply",
+		`info OFFER hostname="unknown-0001"`,
+	},
 	"relay-in-no-network": {
 		"rule=subnet:192.0.2.0/24,hostname:near", node, discover, mods(relay("203.0.113.1")), "silence",
 		`info no reply reason="no address of the client's network in SMD: relay address 203.0.113.1"`,
