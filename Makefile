@@ -61,7 +61,7 @@ vet: build/coredhcp/main.go ## go vet
 unit: ## unit tests and fuzz seeds; no root
 	$(GO) test -race -shuffle=on $(UNIT)
 	CGO_ENABLED=0 $(GO) test -run NoCgo ./bootloop ./internal/lease
-	$(GO) test -run Peak ./internal/smd
+	$(GO) test -run Peak ./internal/smd ./internal/journal
 
 .PHONY: e2e
 e2e: check-root build ## real clients, real SMD, in network namespaces; root

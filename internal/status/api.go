@@ -204,7 +204,7 @@ type Event struct {
 	First    time.Time `json:"first"`
 	Last     time.Time `json:"last"`
 	Times    int       `json:"times"`
-	Kind     string    `json:"kind"`              // exchange, tftp, http, script
+	Kind     string    `json:"kind"`              // exchange, tftp, http
 	Plugin   string    `json:"plugin,omitempty"`  // coresmd, bootloop
 	Message  string    `json:"message,omitempty"` // DISCOVER, REQUEST, ...
 	State    string    `json:"state,omitempty"`   // discover, selecting, init-reboot, renewing, ...

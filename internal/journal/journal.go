@@ -1,0 +1,249 @@
+// Package journal remembers what machines did lately: a bounded history of
+// each, and bounded in all. It knows neither DHCP nor SMD, and nothing of it is
+// kept on disk.
+//
+// Whoever reports an event waits for nobody: events go through a channel to one
+// goroutine. Those that find it full are counted and lost.
+package journal
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A MAC is the hardware address of a machine.
+type MAC = [6]byte
+
+// A Kind is what an event is.
+type Kind uint8
+
+// The kinds of events.
+const (
+	Exchange Kind = iota // a message and its answer
+	TFTP                 // a transfer
+	HTTP                 // a transfer
+)
+
+func (k Kind) String() string { return [...]string{"exchange", "tftp", "http"}[k] }
+
+// An Event is something that a machine did. Its slices are kept until the
+// event is noted, and never written to.
+type Event struct {
+	Kind Kind
+	At   time.Time
+	MAC  MAC        // of an exchange
+	From netip.Addr // of a transfer: who asked
+
+	Plugin, Message, State, Verdict string // words of closed lists; of a transfer only Verdict
+	Reason, Detail                  string
+	Addr                            netip.Addr // that the machine gets
+	Leased                          bool       // the machine may use Addr now
+	Bootfile, Rule                  string
+	Octets                          int64
+
+	Seen Seen // of an exchange
+}
+
+// Seen is what a message shows of a machine.
+type Seen struct {
+	Known                            bool // to SMD
+	Giaddr                           netip.Addr
+	Circuit, Remote, Class, Hostname []byte
+	Arch                             uint16
+	HasArch                          bool
+	Boot                             Boot
+}
+
+// A Boot is what kind of boot client a message is from.
+type Boot uint8
+
+// The kinds of boot clients.
+const (
+	NoBoot   Boot = iota // a system, a BMC
+	Firmware             // PXE or UEFI HTTP
+	IPXE
+)
+
+// A Step is how far a machine's boot has come.
+type Step uint8
+
+// The steps of a boot, in their order.
+const (
+	NoStep   Step = iota
+	Discover      // firmware asks
+	Ack           // firmware has its address
+	Loader        // a boot file was fetched
+	Asking        // iPXE asks
+	Script        // iPXE was given its script
+	Up            // what does not boot has its address
+)
+
+func (s Step) String() string {
+	return [...]string{"", "discover", "ack", "loader", "ipxe", "script", "up"}[s]
+}
+
+// Options are fixed for the life of a journal.
+type Options struct {
+	Machines int // that are remembered; 0 means DefaultMachines
+
+	// Owner returns whose an address is, for transfers of machines that
+	// were given none since the start. It may be nil.
+	Owner func(netip.Addr) (MAC, bool)
+}
+
+// Limits of a journal. A machine with a full history takes less than a
+// kilobyte.
+const (
+	DefaultMachines = 100_000
+	Events          = 10 // of a machine
+
+	queueSize   = 8192
+	readAtOnce  = 256 // machines that are copied while the one goroutine waits
+	unknownPart = 4   // strangers push out machines of SMD up to one in so many
+)
+
+// A Journal is the history of all machines.
+type Journal struct {
+	opts  Options
+	queue chan Event
+	lost  atomic.Uint64
+
+	mu    sync.Mutex // nobody who reports waits for it
+	store store      // guarded by mu
+}
+
+// New returns an empty journal. Run notes what is added.
+func New(o Options) *Journal {
+	if o.Machines <= 0 {
+		o.Machines = DefaultMachines
+	}
+	return &Journal{opts: o, queue: make(chan Event, queueSize), store: newStore(o.Machines)}
+}
+
+// Add notes an event soon. It never waits.
+func (j *Journal) Add(e Event) {
+	select {
+	case j.queue <- e:
+	default:
+		j.lost.Add(1)
+	}
+}
+
+// Run notes events until ctx ends.
+func (j *Journal) Run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e := <-j.queue:
+			j.note(e)
+		}
+	}
+}
+
+// Settle waits until what was added before is noted, or ctx ends. For readers
+// that have just caused an event.
+func (j *Journal) Settle(ctx context.Context) {
+	for len(j.queue) > 0 && ctx.Err() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+}
+
+func (j *Journal) note(e Event) {
+	if e.Kind != Exchange {
+		mac, known, ok := j.owner(e.From)
+		if !ok {
+			return
+		}
+		e.MAC, e.Seen.Known = mac, known
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.store.note(&e)
+}
+
+// owner returns the machine that has an address.
+func (j *Journal) owner(a netip.Addr) (mac MAC, known, ok bool) {
+	if m, ok := j.Owner(a); ok {
+		return m, false, true
+	}
+	if j.opts.Owner == nil {
+		return mac, false, false
+	}
+	mac, ok = j.opts.Owner(a.Unmap())
+	return mac, ok, ok
+}
+
+// Owner returns the machine that was last given an address.
+func (j *Journal) Owner(a netip.Addr) (MAC, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	r := j.store.addrs[pack(a)]
+	if r == nil {
+		return MAC{}, false
+	}
+	return r.mac, true
+}
+
+// Machine returns the history of a machine; false: there is none.
+func (j *Journal) Machine(mac MAC) (Machine, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	r := j.store.machines[mac]
+	if r == nil {
+		return Machine{}, false
+	}
+	return j.store.show(r), true
+}
+
+// Machines calls visit for the machines that are remembered, the one heard
+// last first, until it returns false. What happens meanwhile is not waited
+// for: a machine may be left out that was forgotten.
+func (j *Journal) Machines(visit func(Machine) bool) {
+	macs := j.macs()
+	for len(macs) > 0 {
+		n := min(readAtOnce, len(macs))
+		for _, m := range j.batch(macs[:n]) {
+			if !visit(m) {
+				return
+			}
+		}
+		macs = macs[n:]
+	}
+}
+
+func (j *Journal) macs() []MAC {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.store.latest()
+}
+
+func (j *Journal) batch(macs []MAC) []Machine {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	machines := make([]Machine, 0, len(macs))
+	for _, mac := range macs {
+		if r := j.store.machines[mac]; r != nil {
+			machines = append(machines, j.store.show(r))
+		}
+	}
+	return machines
+}
+
+// Stats are numbers of a journal.
+type Stats struct {
+	Machines, Limit int
+	Lost            uint64 // events that were not noted
+}
+
+// Stats returns how much is remembered.
+func (j *Journal) Stats() Stats {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return Stats{len(j.store.machines), j.opts.Machines, j.lost.Load()}
+}

@@ -1,0 +1,274 @@
+package journal
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var (
+	one  = MAC{2, 0, 0, 0, 0, 1}
+	two  = MAC{2, 0, 0, 0, 0, 2}
+	addr = netip.MustParseAddr("192.0.2.11")
+	noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+)
+
+func ask(mac MAC, after time.Duration, message, verdict string, boot Boot) Event {
+	return Event{
+		At: noon.Add(after), MAC: mac, Plugin: "coresmd", Message: message, State: strings.ToLower(message), Verdict: verdict,
+		Addr: addr, Leased: verdict == "ACK", Seen: Seen{Known: true, Boot: boot},
+	}
+}
+
+// lines tells a history.
+func lines(m Machine) []string {
+	var text []string
+	for _, e := range m.Events {
+		line := fmt.Sprintf("%d %v %s %s %s", e.Times, e.Kind, e.Message, e.Verdict, e.Bootfile)
+		if e.Reason != "" {
+			line += " (" + e.Reason + ")"
+		}
+		text = append(text, strings.Join(strings.Fields(line), " "))
+	}
+	return text
+}
+
+// TestBoot has the whole boot of a node, and its steps.
+func TestBoot(t *testing.T) {
+	t.Parallel()
+	j := New(Options{})
+	with := func(e Event, file string) Event { e.Bootfile = file; return e }
+	transfer := func(after time.Duration, file, outcome string) Event {
+		return Event{Kind: TFTP, At: noon.Add(after), From: addr, Verdict: outcome, Bootfile: file, Octets: 900}
+	}
+	script := "http://192.0.2.1:8081/boot/v1/bootscript?mac=02:00:00:00:00:01"
+	var steps []string
+	for _, e := range []Event{
+		with(ask(one, 0, "DISCOVER", "OFFER", Firmware), "ipxe.efi"),
+		with(ask(one, 1*time.Second, "REQUEST", "ACK", Firmware), "ipxe.efi"),
+		transfer(2*time.Second, "ipxe.efi", "gone"),
+		transfer(3*time.Second, "ipxe.efi", "sent"),
+		with(ask(one, 4*time.Second, "DISCOVER", "OFFER", IPXE), script),
+		with(ask(one, 5*time.Second, "REQUEST", "ACK", IPXE), script),
+		transfer(6*time.Second, "config.ipxe", "sent"),
+		ask(one, 30*time.Second, "DISCOVER", "OFFER", NoBoot),
+		ask(one, 31*time.Second, "REQUEST", "ACK", NoBoot),
+		ask(one, 1831*time.Second, "REQUEST", "ACK", NoBoot),
+	} {
+		j.note(e)
+		m, _ := j.Machine(one)
+		steps = append(steps, m.Step.String())
+	}
+	want := []string{"discover", "ack", "ack", "loader", "ipxe", "script", "script", "script", "up", "up"}
+	if diff := cmp.Diff(want, steps); diff != "" {
+		t.Errorf("steps (-want +got):\n%s", diff)
+	}
+	m, _ := j.Machine(one)
+	if diff := cmp.Diff([]string{
+		"1 exchange DISCOVER OFFER ipxe.efi", "1 exchange REQUEST ACK ipxe.efi", "1 tftp gone ipxe.efi", "1 tftp sent ipxe.efi",
+		"1 exchange DISCOVER OFFER " + script, "1 exchange REQUEST ACK " + script, "1 tftp sent config.ipxe",
+		"1 exchange DISCOVER OFFER", "2 exchange REQUEST ACK",
+	}, lines(m)); diff != "" {
+		t.Errorf("history (-want +got):\n%s", diff)
+	}
+	last := m.Events[len(m.Events)-1]
+	if !m.StepAt.Equal(noon.Add(31*time.Second)) || !last.First.Equal(noon.Add(31*time.Second)) || !last.Last.Equal(noon.Add(1831*time.Second)) {
+		t.Errorf("step since %v, last event from %v to %v", m.StepAt, last.First, last.Last)
+	}
+	if m.Addr != addr || !m.Known {
+		t.Errorf("%+v", m)
+	}
+}
+
+// TestStranger has one that asks for hours: what it does takes two events.
+func TestStranger(t *testing.T) {
+	t.Parallel()
+	j := New(Options{})
+	for i := range 1000 {
+		e := ask(one, time.Duration(i)*time.Minute, "DISCOVER", "passed on", Firmware)
+		e.Seen = Seen{
+			Giaddr: netip.MustParseAddr("192.0.2.254"), Circuit: []byte("swp\x01"), Remote: []byte("leaf1"),
+			Class: []byte("PXEClient:Arch:00007"), Arch: 7, HasArch: true, Boot: Firmware,
+		}
+		e.Reason, e.Detail = "unknown machine", "not in SMD"
+		j.note(e)
+		e.Plugin, e.Verdict, e.Reason, e.Detail = "bootloop", "OFFER", "", ""
+		j.note(e)
+	}
+	m, _ := j.Machine(one)
+	if diff := cmp.Diff([]string{"1000 exchange DISCOVER passed on (unknown machine: not in SMD)", "1000 exchange DISCOVER OFFER"}, lines(m)); diff != "" {
+		t.Error(diff)
+	}
+	if m.Circuit != "0x73777001" || m.Remote != "leaf1" || m.Class != "PXEClient:Arch:00007" || m.Arch != 7 || m.Giaddr.String() != "192.0.2.254" || m.Known {
+		t.Errorf("%+v", m)
+	}
+}
+
+// TestOwner has transfers: of the machine that was given the address last, or
+// of the one that somebody else knows, or of nobody.
+func TestOwner(t *testing.T) {
+	t.Parallel()
+	other := netip.MustParseAddr("2001:db8::2")
+	j := New(Options{Owner: func(a netip.Addr) (MAC, bool) { return two, a == other }})
+	fetch := func(from netip.Addr) { j.note(Event{Kind: HTTP, At: noon, From: from, Verdict: "sent", Bootfile: "x"}) }
+	j.note(ask(one, 0, "REQUEST", "ACK", Firmware))
+	fetch(netip.MustParseAddr("::ffff:192.0.2.11"))
+	fetch(other)
+	fetch(netip.MustParseAddr("192.0.2.99"))
+	j.note(ask(MAC{2, 0, 0, 0, 0, 3}, 1, "REQUEST", "ACK", Firmware)) // it has the address now
+	fetch(addr)
+	got := map[string][]string{}
+	j.Machines(func(m Machine) bool { got[fmt.Sprint(m.MAC[5])] = lines(m); return true })
+	if diff := cmp.Diff(map[string][]string{
+		"1": {"1 exchange REQUEST ACK", "1 http sent x"}, "2": {"1 http sent x"}, "3": {"1 http sent x", "1 exchange REQUEST ACK"},
+	}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestBound has more machines than fit: strangers do not push out those of SMD.
+func TestBound(t *testing.T) {
+	t.Parallel()
+	j := New(Options{Machines: 100})
+	mac := func(kind, i int) MAC { return MAC{2, byte(kind), 0, 0, byte(i >> 8), byte(i)} }
+	for i := range 80 {
+		e := ask(mac(0, i), time.Duration(i), "REQUEST", "ACK", NoBoot)
+		e.Addr = netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
+		j.note(e)
+	}
+	for i := range 1000 {
+		e := ask(mac(1, i), time.Duration(1000+i), "DISCOVER", "passed on", NoBoot)
+		e.Seen.Known = false
+		j.note(e)
+	}
+	var known, strange []MAC
+	j.Machines(func(m Machine) bool {
+		if m.Known {
+			known = append(known, m.MAC)
+		} else {
+			strange = append(strange, m.MAC)
+		}
+		return true
+	})
+	if len(known) != 75 || len(strange) != 25 || known[0] != mac(0, 79) || strange[0] != mac(1, 999) || strange[24] != mac(1, 975) {
+		t.Errorf("%d of SMD from %v, %d strangers from %v", len(known), known[0], len(strange), strange[0])
+	}
+	if _, ok := j.Owner(netip.MustParseAddr("10.0.0.0")); ok {
+		t.Error("a machine that was forgotten has its address")
+	}
+	if got := j.Stats(); got != (Stats{Machines: 100, Limit: 100}) {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestLost has a journal that nobody reads: who reports does not wait, and what
+// is lost is counted.
+func TestLost(t *testing.T) {
+	t.Parallel()
+	j := New(Options{})
+	for range queueSize + 7 {
+		j.Add(ask(one, 0, "DISCOVER", "OFFER", NoBoot))
+	}
+	if got := j.Stats().Lost; got != 7 {
+		t.Errorf("%d lost, want 7", got)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var run sync.WaitGroup
+	run.Go(func() { j.Run(ctx) })
+	j.Settle(t.Context())
+	m, ok := j.Machine(one)
+	cancel()
+	run.Wait()
+	if !ok || m.Events[0].Times < queueSize-1 {
+		t.Errorf("%+v", m)
+	}
+}
+
+// TestReadersDoNotDelay has readers of everything beside events: none is lost.
+func TestReadersDoNotDelay(t *testing.T) {
+	t.Parallel()
+	j := New(Options{Machines: 2000})
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	all.Go(func() { j.Run(ctx) })
+	all.Go(func() {
+		for ctx.Err() == nil {
+			j.Machines(func(Machine) bool { return true })
+		}
+	})
+	for i := range 5000 {
+		j.Add(ask(MAC{2, 0, 0, 0, byte(i >> 8), byte(i)}, time.Duration(i), "DISCOVER", "OFFER", NoBoot))
+	}
+	j.Settle(t.Context())
+	cancel()
+	all.Wait()
+	if got := j.Stats(); got.Machines != 2000 || got.Lost != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestForgottenTexts has texts that nobody needs any more: they take no room.
+func TestForgottenTexts(t *testing.T) {
+	t.Parallel()
+	j := New(Options{Machines: 10})
+	for i := range 10_000 {
+		e := ask(MAC{2, 0, 0, 0, byte(i >> 8), byte(i)}, time.Duration(i), "DISCOVER", "no reply", NoBoot)
+		e.Detail, e.Rule, e.Bootfile, e.Seen.Class = fmt.Sprint("detail ", i), fmt.Sprint("rule ", i), fmt.Sprint("file ", i), fmt.Append(nil, "class ", i)
+		j.note(e)
+	}
+	if n := len(j.store.texts.ids); n != 40 || len(j.store.texts.all) > 60 {
+		t.Errorf("%d texts for 10 machines, room for %d", n, len(j.store.texts.all))
+	}
+}
+
+// FuzzStore has events of a few machines in any order, against a plain list.
+func FuzzStore(f *testing.F) {
+	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 255, 254, 3, 3, 3})
+	f.Fuzz(func(t *testing.T, ops []byte) {
+		j := New(Options{Machines: 4})
+		heard := map[MAC]int{}
+		for i, op := range ops {
+			mac := MAC{2, 0, 0, 0, 0, op & 7}
+			e := ask(mac, time.Duration(i)*time.Second, fmt.Sprint("M", op>>6), []string{"ACK", "OFFER"}[op>>3&1], Boot(op>>4&3)%3)
+			e.Seen.Known, e.Detail, e.Addr = op&1 == 0, string(ops[:op&3]), netip.AddrFrom4([4]byte{10, 0, 0, op >> 5})
+			j.note(e)
+			heard[mac] = i
+		}
+		var got []int
+		j.Machines(func(m Machine) bool {
+			got = append(got, heard[m.MAC])
+			if len(m.Events) == 0 || len(m.Events) > Events || !m.Last.Equal(noon.Add(time.Duration(heard[m.MAC])*time.Second)) {
+				t.Errorf("%+v", m)
+			}
+			return true
+		})
+		if len(got) > 4 || len(got) < min(4, len(heard)) || !slices.IsSortedFunc(got, func(a, b int) int { return b - a }) {
+			t.Errorf("machines heard at %v of %d", got, len(heard))
+		}
+		if n := j.store.known.n + j.store.strange.n; n != len(j.store.machines) {
+			t.Errorf("%d in lists, %d machines", n, len(j.store.machines))
+		}
+	})
+}
+
+func BenchmarkAdd(b *testing.B) {
+	j := New(Options{})
+	ctx, cancel := context.WithCancel(b.Context())
+	var run sync.WaitGroup
+	run.Go(func() { j.Run(ctx) })
+	i := 0
+	for b.Loop() {
+		i++
+		j.Add(ask(MAC{2, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)}, time.Duration(i), "DISCOVER", "OFFER", NoBoot))
+	}
+	b.ReportMetric(float64(j.Stats().Lost)/float64(i), "lost/op")
+	cancel()
+	run.Wait()
+}
