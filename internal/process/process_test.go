@@ -55,3 +55,19 @@ func TestLimit(t *testing.T) {
 		t.Errorf("%d and %d held back, want 2 and 0", first, then)
 	}
 }
+
+func TestPublish(t *testing.T) {
+	t.Parallel()
+	p := New()
+	if _, ok := Published[int](p, "leases"); ok {
+		t.Error("nothing was published")
+	}
+	Publish(p, "leases", 1)
+	Publish(p, "leases", 2)
+	if v, ok := Published[int](p, "leases"); v != 1 || !ok {
+		t.Errorf("%v %v, want the first", v, ok)
+	}
+	if _, ok := Published[string](p, "leases"); ok {
+		t.Error("something of another type")
+	}
+}

@@ -19,6 +19,14 @@ const (
 	TakenAddress  Kind = "address-reserved"  // of a pool, or the server's own
 )
 
+// Kinds are all kinds of faults, for tables with a row each.
+func Kinds() []Kind {
+	return []Kind{
+		BadRecord, BadMAC, TwiceMAC, NoComponent, BadNID, TwiceNID, TwiceName, SharedName,
+		BadAddress, NoAddress, SharedAddress, TakenAddress,
+	}
+}
+
 // A Fault is something in the inventory that was set aside or is doubtful.
 type Fault struct {
 	Kind   Kind

@@ -41,6 +41,11 @@ type Trust struct {
 	// allowed.
 	OnProblem func(string)
 
+	// OnCertificate is told the end of a certificate whenever it is seen:
+	// those of smd and token_url, and client_cert. It may be called by
+	// several goroutines at once, and must not wait. Nil is allowed.
+	OnCertificate func(whose string, ends time.Time)
+
 	clock func() time.Time // nil: time.Now
 }
 
@@ -194,6 +199,8 @@ func statusOf(resp *http.Response) string {
 type rotating struct {
 	clock     func() time.Time
 	onProblem func(string)
+	seen      func(whose string, ends time.Time)
+	tokenHost string // of token_url; empty: none
 
 	mu      sync.Mutex
 	roots   live[*x509.CertPool]
@@ -204,9 +211,15 @@ type rotating struct {
 // secure returns the transport of the certificate files as they are.
 func (t Trust) secure() (*rotating, error) {
 	r := &rotating{
-		clock: t.clock, onProblem: t.OnProblem,
+		clock: t.clock, onProblem: t.OnProblem, seen: t.OnCertificate,
 		roots: live[*x509.CertPool]{parse: parseRoots},
 		pair:  live[*tls.Certificate]{parse: parsePair},
+	}
+	if r.seen == nil {
+		r.seen = func(string, time.Time) {}
+	}
+	if t.TokenURL != nil {
+		r.tokenHost = t.TokenURL.Hostname()
 	}
 	if t.CAFile != "" {
 		r.roots.files = []source{{"ca_cert", t.CAFile}}
@@ -262,14 +275,25 @@ func (r *rotating) pick() (current, old *http.Transport, problems []error) {
 }
 
 func (r *rotating) transport() *http.Transport {
-	config := &tls.Config{RootCAs: r.roots.value, MinVersion: tls.VersionTLS12}
+	config := &tls.Config{RootCAs: r.roots.value, MinVersion: tls.VersionTLS12, VerifyConnection: r.verified}
 	if pair := r.pair.value; pair != nil {
+		r.seen("client_cert", pair.Leaf.NotAfter)
 		// Certificates would be held back from a server that names other issuers.
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return pair, nil }
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = config
 	return transport
+}
+
+// verified tells of the certificate of a connection that was verified.
+func (r *rotating) verified(s tls.ConnectionState) error {
+	whose := "smd"
+	if r.tokenHost != "" && s.ServerName == r.tokenHost {
+		whose = "token_url"
+	}
+	r.seen(whose, s.PeerCertificates[0].NotAfter)
+	return nil
 }
 
 func parseRoots(files []source, texts []string) (*x509.CertPool, error) {
