@@ -44,28 +44,19 @@ type Event struct {
 	Bootfile, Rule                  string
 	Octets                          int64
 
-	Seen Seen // of an exchange
+	// Of an exchange.
+	Known       bool // to SMD
+	Boots, IPXE bool // what kind of client asks
+	Shown       Shown
 }
 
-// Seen is what a message shows of a machine.
-type Seen struct {
-	Known                            bool // to SMD
+// Shown is what a message shows of a machine.
+type Shown struct {
 	Giaddr                           netip.Addr
 	Circuit, Remote, Class, Hostname []byte
 	Arch                             uint16
 	HasArch                          bool
-	Boot                             Boot
 }
-
-// A Boot is what kind of boot client a message is from.
-type Boot uint8
-
-// The kinds of boot clients.
-const (
-	NoBoot   Boot = iota // a system, a BMC
-	Firmware             // PXE or UEFI HTTP
-	IPXE
-)
 
 // A Step is how far a machine's boot has come.
 type Step uint8
@@ -160,7 +151,7 @@ func (j *Journal) note(e Event) {
 		if !ok {
 			return
 		}
-		e.MAC, e.Seen.Known = mac, known
+		e.MAC, e.Known = mac, known
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -20,12 +20,19 @@ var (
 	noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 )
 
-func ask(mac MAC, after time.Duration, message, verdict string, boot Boot) Event {
+func ask(mac MAC, after time.Duration, message, verdict string, boot int) Event {
 	return Event{
 		At: noon.Add(after), MAC: mac, Plugin: "coresmd", Message: message, State: strings.ToLower(message), Verdict: verdict,
-		Addr: addr, Leased: verdict == "ACK", Seen: Seen{Known: true, Boot: boot},
+		Addr: addr, Leased: verdict == "ACK", Known: true, Boots: boot != noBoot, IPXE: boot == ipxe,
 	}
 }
+
+// The kinds of clients.
+const (
+	noBoot = iota
+	firmware
+	ipxe
+)
 
 // lines tells a history.
 func lines(m Machine) []string {
@@ -51,16 +58,16 @@ func TestBoot(t *testing.T) {
 	script := "http://192.0.2.1:8081/boot/v1/bootscript?mac=02:00:00:00:00:01"
 	var steps []string
 	for _, e := range []Event{
-		with(ask(one, 0, "DISCOVER", "OFFER", Firmware), "ipxe.efi"),
-		with(ask(one, 1*time.Second, "REQUEST", "ACK", Firmware), "ipxe.efi"),
+		with(ask(one, 0, "DISCOVER", "OFFER", firmware), "ipxe.efi"),
+		with(ask(one, 1*time.Second, "REQUEST", "ACK", firmware), "ipxe.efi"),
 		transfer(2*time.Second, "ipxe.efi", "gone"),
 		transfer(3*time.Second, "ipxe.efi", "sent"),
-		with(ask(one, 4*time.Second, "DISCOVER", "OFFER", IPXE), script),
-		with(ask(one, 5*time.Second, "REQUEST", "ACK", IPXE), script),
+		with(ask(one, 4*time.Second, "DISCOVER", "OFFER", ipxe), script),
+		with(ask(one, 5*time.Second, "REQUEST", "ACK", ipxe), script),
 		transfer(6*time.Second, "config.ipxe", "sent"),
-		ask(one, 30*time.Second, "DISCOVER", "OFFER", NoBoot),
-		ask(one, 31*time.Second, "REQUEST", "ACK", NoBoot),
-		ask(one, 1831*time.Second, "REQUEST", "ACK", NoBoot),
+		ask(one, 30*time.Second, "DISCOVER", "OFFER", noBoot),
+		ask(one, 31*time.Second, "REQUEST", "ACK", noBoot),
+		ask(one, 1831*time.Second, "REQUEST", "ACK", noBoot),
 	} {
 		j.note(e)
 		m, _ := j.Machine(one)
@@ -92,10 +99,11 @@ func TestStranger(t *testing.T) {
 	t.Parallel()
 	j := New(Options{})
 	for i := range 1000 {
-		e := ask(one, time.Duration(i)*time.Minute, "DISCOVER", "passed on", Firmware)
-		e.Seen = Seen{
+		e := ask(one, time.Duration(i)*time.Minute, "DISCOVER", "passed on", firmware)
+		e.Known = false
+		e.Shown = Shown{
 			Giaddr: netip.MustParseAddr("192.0.2.254"), Circuit: []byte("swp\x01"), Remote: []byte("leaf1"),
-			Class: []byte("PXEClient:Arch:00007"), Arch: 7, HasArch: true, Boot: Firmware,
+			Class: []byte("PXEClient:Arch:00007"), Arch: 7, HasArch: true,
 		}
 		e.Reason, e.Detail = "unknown machine", "not in SMD"
 		j.note(e)
@@ -118,11 +126,11 @@ func TestOwner(t *testing.T) {
 	other := netip.MustParseAddr("2001:db8::2")
 	j := New(Options{Owner: func(a netip.Addr) (MAC, bool) { return two, a == other }})
 	fetch := func(from netip.Addr) { j.note(Event{Kind: HTTP, At: noon, From: from, Verdict: "sent", Bootfile: "x"}) }
-	j.note(ask(one, 0, "REQUEST", "ACK", Firmware))
+	j.note(ask(one, 0, "REQUEST", "ACK", firmware))
 	fetch(netip.MustParseAddr("::ffff:192.0.2.11"))
 	fetch(other)
 	fetch(netip.MustParseAddr("192.0.2.99"))
-	j.note(ask(MAC{2, 0, 0, 0, 0, 3}, 1, "REQUEST", "ACK", Firmware)) // it has the address now
+	j.note(ask(MAC{2, 0, 0, 0, 0, 3}, 1, "REQUEST", "ACK", firmware)) // it has the address now
 	fetch(addr)
 	got := map[string][]string{}
 	j.Machines(func(m Machine) bool { got[fmt.Sprint(m.MAC[5])] = lines(m); return true })
@@ -139,13 +147,13 @@ func TestBound(t *testing.T) {
 	j := New(Options{Machines: 100})
 	mac := func(kind, i int) MAC { return MAC{2, byte(kind), 0, 0, byte(i >> 8), byte(i)} }
 	for i := range 80 {
-		e := ask(mac(0, i), time.Duration(i), "REQUEST", "ACK", NoBoot)
+		e := ask(mac(0, i), time.Duration(i), "REQUEST", "ACK", noBoot)
 		e.Addr = netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
 		j.note(e)
 	}
 	for i := range 1000 {
-		e := ask(mac(1, i), time.Duration(1000+i), "DISCOVER", "passed on", NoBoot)
-		e.Seen.Known = false
+		e := ask(mac(1, i), time.Duration(1000+i), "DISCOVER", "passed on", noBoot)
+		e.Known = false
 		j.note(e)
 	}
 	var known, strange []MAC
@@ -174,7 +182,7 @@ func TestLost(t *testing.T) {
 	t.Parallel()
 	j := New(Options{})
 	for range queueSize + 7 {
-		j.Add(ask(one, 0, "DISCOVER", "OFFER", NoBoot))
+		j.Add(ask(one, 0, "DISCOVER", "OFFER", noBoot))
 	}
 	if got := j.Stats().Lost; got != 7 {
 		t.Errorf("%d lost, want 7", got)
@@ -204,7 +212,7 @@ func TestReadersDoNotDelay(t *testing.T) {
 		}
 	})
 	for i := range 5000 {
-		j.Add(ask(MAC{2, 0, 0, 0, byte(i >> 8), byte(i)}, time.Duration(i), "DISCOVER", "OFFER", NoBoot))
+		j.Add(ask(MAC{2, 0, 0, 0, byte(i >> 8), byte(i)}, time.Duration(i), "DISCOVER", "OFFER", noBoot))
 	}
 	j.Settle(t.Context())
 	cancel()
@@ -219,8 +227,8 @@ func TestForgottenTexts(t *testing.T) {
 	t.Parallel()
 	j := New(Options{Machines: 10})
 	for i := range 10_000 {
-		e := ask(MAC{2, 0, 0, 0, byte(i >> 8), byte(i)}, time.Duration(i), "DISCOVER", "no reply", NoBoot)
-		e.Detail, e.Rule, e.Bootfile, e.Seen.Class = fmt.Sprint("detail ", i), fmt.Sprint("rule ", i), fmt.Sprint("file ", i), fmt.Append(nil, "class ", i)
+		e := ask(MAC{2, 0, 0, 0, byte(i >> 8), byte(i)}, time.Duration(i), "DISCOVER", "no reply", noBoot)
+		e.Detail, e.Rule, e.Bootfile, e.Shown.Class = fmt.Sprint("detail ", i), fmt.Sprint("rule ", i), fmt.Sprint("file ", i), fmt.Append(nil, "class ", i)
 		j.note(e)
 	}
 	if n := len(j.store.texts.ids); n != 40 || len(j.store.texts.all) > 60 {
@@ -236,8 +244,8 @@ func FuzzStore(f *testing.F) {
 		heard := map[MAC]int{}
 		for i, op := range ops {
 			mac := MAC{2, 0, 0, 0, 0, op & 7}
-			e := ask(mac, time.Duration(i)*time.Second, fmt.Sprint("M", op>>6), []string{"ACK", "OFFER"}[op>>3&1], Boot(op>>4&3)%3)
-			e.Seen.Known, e.Detail, e.Addr = op&1 == 0, string(ops[:op&3]), netip.AddrFrom4([4]byte{10, 0, 0, op >> 5})
+			e := ask(mac, time.Duration(i)*time.Second, fmt.Sprint("M", op>>6), []string{"ACK", "OFFER"}[op>>3&1], int(op>>4&3)%3)
+			e.Known, e.Detail, e.Addr = op&1 == 0, string(ops[:op&3]), netip.AddrFrom4([4]byte{10, 0, 0, op >> 5})
 			j.note(e)
 			heard[mac] = i
 		}
@@ -266,7 +274,7 @@ func BenchmarkAdd(b *testing.B) {
 	i := 0
 	for b.Loop() {
 		i++
-		j.Add(ask(MAC{2, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)}, time.Duration(i), "DISCOVER", "OFFER", NoBoot))
+		j.Add(ask(MAC{2, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)}, time.Duration(i), "DISCOVER", "OFFER", noBoot))
 	}
 	b.ReportMetric(float64(j.Stats().Lost)/float64(i), "lost/op")
 	cancel()

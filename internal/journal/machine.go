@@ -102,13 +102,13 @@ func (r *record) advance(e *Event) Step {
 		return r.step
 	case e.Kind != Exchange:
 		return r.step
-	case e.Seen.Boot == IPXE && e.Leased && e.Bootfile != "":
+	case e.IPXE && e.Leased && e.Bootfile != "":
 		return Script
-	case e.Seen.Boot == IPXE:
+	case e.IPXE:
 		return Asking
-	case e.Seen.Boot == Firmware && e.Leased:
+	case e.Boots && e.Leased:
 		return Ack
-	case e.Seen.Boot == Firmware:
+	case e.Boots:
 		return Discover
 	case e.Leased:
 		return Up

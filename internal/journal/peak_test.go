@@ -26,13 +26,13 @@ func TestPeak(t *testing.T) {
 	for i := range DefaultMachines {
 		mac := MAC{2, 0, byte(i >> 16), byte(i >> 8), byte(i), 1}
 		for n := range Events + 2 {
-			e := ask(mac, time.Duration(n)*time.Second, fmt.Sprintf("MESSAGE %d", n), "ACK", IPXE)
+			e := ask(mac, time.Duration(n)*time.Second, fmt.Sprintf("MESSAGE %d", n), "ACK", ipxe)
 			e.Addr = netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 			e.Bootfile = fmt.Sprintf("http://192.0.2.1:8081/boot/v1/bootscript?mac=02:00:%02x:%02x:%02x:01", i>>16, i>>8&255, i&255)
 			e.Reason, e.Detail = "not its address", fmt.Sprint("10.0.0.", n, " is")
 			e.Rule = fmt.Sprint("rule ", n)
-			e.Seen = Seen{
-				Known: true, Boot: IPXE, Class: []byte("PXEClient:Arch:00007:UNDI:003016"), HasArch: true,
+			e.Shown = Shown{
+				Class: []byte("PXEClient:Arch:00007:UNDI:003016"), HasArch: true,
 				Circuit: fmt.Appendf(nil, "leaf%02d:swp%02d", i%100, i/100), Remote: fmt.Appendf(nil, "rack%04d", i), Hostname: fmt.Appendf(nil, "nid%06d", i),
 			}
 			j.note(e)

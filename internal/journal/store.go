@@ -28,11 +28,11 @@ func newStore(limit int) store {
 
 // note enters an event.
 func (s *store) note(e *Event) {
-	r := s.record(e.MAC, e.Seen.Known, e.At.UnixNano())
+	r := s.record(e.MAC, e.Known, e.At.UnixNano())
 	at := e.At.UnixNano()
 	r.last = max(r.last, at)
 	if e.Kind == Exchange {
-		s.see(r, &e.Seen)
+		s.see(r, &e.Shown)
 	}
 	if step := r.advance(e); step != r.step {
 		r.step, r.stepAt = step, at
@@ -88,7 +88,7 @@ func (s *store) makeRoom() {
 	}
 }
 
-func (s *store) see(r *record, seen *Seen) {
+func (s *store) see(r *record, seen *Shown) {
 	r.giaddr = pack(seen.Giaddr)
 	take := func(to *string, octets []byte) {
 		if octets = octets[:min(len(octets), maxText)]; string(octets) != *to {

@@ -1,0 +1,184 @@
+package coresmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/OpenCHAMI/coresmd/internal/args"
+	"github.com/OpenCHAMI/coresmd/internal/journal"
+	"github.com/OpenCHAMI/coresmd/internal/process"
+	"github.com/OpenCHAMI/coresmd/internal/status"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/sirupsen/logrus"
+)
+
+// listening is where the server tells of itself.
+type listening struct {
+	addr     string // empty: nowhere
+	socket   string // empty: none
+	hosts    []string
+	readyAge time.Duration
+	audit    string // a file; empty: none
+}
+
+// statusOptions are those of what the server tells of itself.
+func (c *config) statusOptions() args.Options {
+	return args.Options{
+		{
+			Name: "http_addr", Value: args.Of(&c.listening.addr, "an address such as 127.0.0.1:6767", parseListenAddr),
+			Help: "Address of the status listener: metrics, readiness, and what the command `coresmd` asks, see docs/api.md. Without a host it is 127.0.0.1. Off unless it is set.",
+		},
+		{
+			Name: "http_socket", Value: args.String(&c.listening.socket, "a file"),
+			Help: "Unix socket of the status listener, beside `http_addr` or in its place.",
+		},
+		{
+			Name: "http_host", Value: args.List(&c.listening.hosts, "a name such as dhcp1.example.org", parseHost), Repeat: true,
+			Help: "Name that requests to the status listener may have in their Host header, beside IP addresses and `localhost`.",
+		},
+		{
+			Name: "ready_age", Value: args.Duration(&c.listening.readyAge), Default: "10m",
+			Help: "Age of the inventory above which `/readyz` says no.",
+		},
+		{
+			Name: "audit", Value: args.String(&c.listening.audit, "a file"),
+			Help: "File that a line of JSON is appended to for each lease given, renewed, refused or released, see docs/audit.md. Opened anew on SIGHUP.",
+		},
+	}
+}
+
+func parseListenAddr(text string) (string, error) {
+	addr, err := status.Loopback(text)
+	if err != nil {
+		return "", errors.New("no address and port")
+	}
+	if _, err := net.ResolveTCPAddr("tcp", addr); err != nil {
+		return "", errors.New("no address and port")
+	}
+	return addr, nil
+}
+
+func parseHost(text string) (string, error) {
+	if strings.ContainsAny(text, ":/[]") {
+		return "", errors.New("not a name without a port")
+	}
+	return text, nil
+}
+
+// startJournal starts what remembers machines.
+func (s *service) startJournal() (err error) {
+	s.journal, err = process.Share(s.process, "journal", "", func() (*journal.Journal, error) {
+		j := journal.New(journal.Options{Owner: func(a addr) (journal.MAC, bool) {
+			cache, ok := process.Published[owner](s.process, publishedOwner)
+			if !ok {
+				return journal.MAC{}, false
+			}
+			return cache(a)
+		}})
+		s.process.Go(j.Run)
+		watchJournal(s.process.Registry, j)
+		return j, nil
+	})
+	return err
+}
+
+// startListener starts the status listener, if it is asked for.
+func (s *service) startListener() error {
+	l := s.listening
+	if l.addr == "" && l.socket == "" {
+		return nil
+	}
+	settings := fmt.Sprintf("http_addr=%s http_socket=%s http_host=%s ready_age=%v", l.addr, l.socket, strings.Join(l.hosts, ","), l.readyAge)
+	_, err := process.Share(s.process, "status listener", settings, func() (*status.Server, error) {
+		listeners, err := l.listen()
+		if err != nil {
+			return nil, err
+		}
+		server := status.New(s.told())
+		s.process.Go(func(ctx context.Context) {
+			if err := server.Run(ctx, listeners...); err != nil {
+				s.log.Errorf("status listener ended: %v", err)
+			}
+		})
+		return server, nil
+	})
+	return err
+}
+
+func (l listening) listen() (all []net.Listener, err error) {
+	defer func() {
+		for _, one := range all {
+			if err != nil {
+				one.Close()
+			}
+		}
+	}()
+	if l.addr != "" {
+		one, err := net.Listen("tcp", l.addr)
+		if err != nil {
+			return all, fmt.Errorf("http_addr: %w", err)
+		}
+		all = append(all, one)
+	}
+	if l.socket != "" {
+		one, err := status.Socket(l.socket)
+		if err != nil {
+			return all, fmt.Errorf("http_socket: %w", err)
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+// told is what the status listener tells.
+func (s *service) told() status.Options {
+	views := views{service: s, started: time.Now()}
+	table := views.table()
+	takes := make(map[string][]string)
+	for path, v := range table {
+		takes[path] = v.takes
+	}
+	return status.Options{
+		Metrics: promhttp.InstrumentMetricHandler(s.process.Registry, promhttp.HandlerFor(s.process.Registry, promhttp.HandlerOpts{
+			ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4, Timeout: 20 * time.Second,
+		})),
+		Ready: s.notReady,
+		Takes: takes,
+		Views: func(path string) status.View { return table[path].view },
+		Hosts: s.listening.hosts,
+		OnPanic: func(value any, r *http.Request) {
+			s.metrics.panics.Inc()
+			s.log.WithFields(logrus.Fields{"path": printable(r.URL.Path), "panic": value}).Error("a question to the status listener ended in a panic")
+		},
+	}
+}
+
+// notReady says why the server is not ready; nothing: it is.
+func (s *service) notReady() []string {
+	var why []string
+	now := s.cache.Status()
+	switch {
+	case now.State < readyFrom:
+		why = append(why, "inventory "+now.State.String())
+	case time.Since(now.Loaded) > s.listening.readyAge:
+		why = append(why, fmt.Sprintf("inventory is %v old; ready_age is %v", time.Since(now.Loaded).Truncate(time.Second), s.listening.readyAge))
+	}
+	if !s.sockets() {
+		why = append(why, "no UDP socket for DHCP is open")
+	}
+	return why
+}
+
+// watchProcess registers what every Go program tells of itself.
+func watchProcess(r prometheus.Registerer) {
+	r.MustRegister(newGoCollector(), newProcessCollector())
+}
+
+var _ = os.Getpid

@@ -1,0 +1,39 @@
+package exchange
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+)
+
+// Shown is what a message shows of a client beside its hardware address. Its
+// slices are those of the message.
+type Shown struct {
+	Giaddr                           netip.Addr
+	Circuit, Remote, Class, Hostname []byte
+	Arch                             uint16
+	HasArch                          bool
+}
+
+// Show reads what a message shows. relay is its option 82; nil: none.
+func Show(req *dhcpv4.DHCPv4, relay *dhcpv4.RelayOptions) Shown {
+	s := Shown{
+		Giaddr: Addr(req.GatewayIPAddr),
+		Class:  req.GetOneOption(dhcpv4.OptionClassIdentifier), Hostname: req.GetOneOption(dhcpv4.OptionHostName),
+	}
+	if relay != nil {
+		s.Circuit, s.Remote = relay.Get(dhcpv4.AgentCircuitIDSubOption), relay.Get(dhcpv4.AgentRemoteIDSubOption)
+	}
+	if archs := req.GetOneOption(dhcpv4.OptionClientSystemArchitectureType); len(archs) >= 2 {
+		s.Arch, s.HasArch = binary.BigEndian.Uint16(archs), true
+	}
+	return s
+}
+
+// A Dry is what a plugin would make of a request.
+type Dry struct {
+	Verdict Verdict
+	Reply   *dhcpv4.DHCPv4 // nil: none, or passed on
+	Reason  string
+}
