@@ -34,6 +34,7 @@ type config struct {
 	subnets    []link.Network
 	given      []rule.Rule // rule
 	ruleLog    rule.Level
+	listening  listening
 	naming     naming // older options
 
 	tftp       bool
@@ -53,7 +54,7 @@ type config struct {
 
 // options declares what a directive may hold.
 func (c *config) options() args.Options {
-	return slices.Concat(c.inventoryOptions(), trustOptions(&c.trust), c.replyOptions(), c.ruleOptions())
+	return slices.Concat(c.inventoryOptions(), trustOptions(&c.trust), c.replyOptions(), c.ruleOptions(), c.statusOptions())
 }
 
 // inventoryOptions are those of how SMD is read.

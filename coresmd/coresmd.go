@@ -31,4 +31,8 @@ func setup4(words ...string) (handler.Handler4, error) {
 	return process.Aware(s.process, newHandler4(s).Handle), nil
 }
 
-func newHandler4(s *service) *handler4 { return &handler4{service: s, fixed: newFixed4(s.config)} }
+func newHandler4(s *service) *handler4 {
+	h := &handler4{service: s, fixed: newFixed4(s.config)}
+	process.Publish(s.process, publishedHandler4, h)
+	return h
+}

@@ -20,6 +20,7 @@ import (
 // A handler4 answers DHCPv4 requests.
 type handler4 struct {
 	*service
+	last     last4
 	fixed    *fixed4
 	noServer process.Limit // of the complaint that server_id is missing
 }
@@ -29,9 +30,10 @@ type exchange4 struct {
 	req      *dhcpv4.DHCPv4
 	prepared *dhcpv4.DHCPv4
 	ask      exchange.Request
-	relayed  netip.Addr // by which a relay names the client's network; invalid: none
-	self     netip.Addr // our server identifier
-	server   netip.Addr // the identifier by which the client knows us
+	relay    *dhcpv4.RelayOptions // option 82; nil: none that parses
+	relayed  netip.Addr           // by which a relay names the client's network; invalid: none
+	self     netip.Addr           // our server identifier
+	server   netip.Addr           // the identifier by which the client knows us
 	from     process.Origin
 	mac      smd.MAC
 	machine  smd.Machine
@@ -51,6 +53,8 @@ type exchange4 struct {
 	bootfile string
 	why      reason
 	detail   string // of why, for the log
+
+	dry bool // nothing is changed, counted or logged by this exchange
 }
 
 // Handle answers a request. Stock CoreDHCP calls it without an origin.
@@ -59,30 +63,39 @@ func (h *handler4) Handle(req, resp *dhcpv4.DHCPv4, from process.Origin) (reply 
 		h.recovered(req, value, stack)
 		reply, stop = nil, true
 	})
+	began := time.Now()
+	h.last.see(req, resp, from, began)
 	x := exchange4{req: req, prepared: resp, from: from}
-	v := h.decide(&x)
+	v, reply, stop := h.answer(&x)
+	h.metrics.count(x.ask.State, v, x.why, began)
+	h.logExchange(&x, v)
+	h.note(&x, v, began)
+	return reply, stop
+}
+
+// answer takes a request to its reply.
+func (h *handler4) answer(x *exchange4) (v exchange.Verdict, reply *dhcpv4.DHCPv4, stop bool) {
+	v = h.decide(x)
 	switch v {
 	case exchange.Pass:
-		reply = resp
+		reply = x.prepared
 	case exchange.Offer, exchange.Ack:
-		reply, stop = h.reply4(&x), true
+		reply, stop = h.reply4(x), true
 	case exchange.NakReply:
-		reply, stop = exchange.Nak(req, resp, x.server, x.nakText()), true
+		reply, stop = exchange.Nak(x.req, x.prepared, x.server, x.nakText()), true
 	case exchange.Drop:
 		stop = true
 	}
-	h.metrics.count(x.ask.State, v, x.why)
-	h.logExchange(&x, v)
-	return reply, stop
+	return v, reply, stop
 }
 
 // decide takes a request to its verdict.
 func (h *handler4) decide(x *exchange4) exchange.Verdict {
 	x.self = exchange.Addr(x.prepared.ServerIdentifier())
 	x.ask = exchange.Read(x.req, x.self)
-	relay := x.req.RelayAgentInfo()
-	x.relayed = link.Relayed(x.req, relay)
-	x.server = exchange.ServerID(relay, x.self)
+	x.relay = x.req.RelayAgentInfo()
+	x.relayed = link.Relayed(x.req, x.relay)
+	x.server = exchange.ServerID(x.relay, x.self)
 	if x.ask.State == exchange.Probe {
 		return x.because(exchange.NakReply, probe, "")
 	}
@@ -107,7 +120,7 @@ func (h *handler4) decide(x *exchange4) exchange.Verdict {
 // configuration and is not known yet. It returns false if nobody knows it.
 func (h *handler4) find(x *exchange4) bool {
 	found := h.cache.Lookup(x.mac)
-	if !found.Known && x.ask.State != exchange.Release && x.ask.State != exchange.Decline && x.ask.State != exchange.None {
+	if !found.Known && !x.dry && x.ask.State != exchange.Release && x.ask.State != exchange.Decline && x.ask.State != exchange.None {
 		found, x.pulled = h.cache.Pull(x.mac)
 		h.metrics.pulled[x.pulled].Inc()
 	}
@@ -290,10 +303,10 @@ func (h *handler4) standIn(x *exchange4) bool {
 		towards = x.machine.Addrs[first]
 	}
 	self, err := link.Source(towards)
-	if h.noServer.Allow(time.Now()) {
+	if !x.dry && h.noServer.Allow(time.Now()) {
 		h.log.WithError(err).Errorf("no server identifier: put server_id before coresmd; %v stands in", self)
 	}
-	x.self, x.server = self, exchange.ServerID(x.req.RelayAgentInfo(), self)
+	x.self, x.server = self, exchange.ServerID(x.relay, self)
 	return self.IsValid()
 }
 
@@ -321,6 +334,7 @@ func (x *exchange4) nakText() string {
 // recovered reports a panic of the handler with the packet that caused it.
 func (h *handler4) recovered(req *dhcpv4.DHCPv4, value any, stack []byte) {
 	h.metrics.drops[panicked].Inc()
+	h.metrics.panics.Inc()
 	h.log.WithFields(logrus.Fields{"packet": exchange.Dump(req), "panic": value}).Errorf("packet dropped after a panic\n%s", stack)
 }
 

@@ -39,6 +39,7 @@ func (s *service) source() (smd.Source, error) {
 		return smd.Folder{Path: s.smd.Path}, nil
 	}
 	trust := s.trust
+	trust.OnCertificate = s.metrics.certificates.seen
 	trust.OnProblem = func(problem string) { s.log.Warnf("inventory: %s", problem) }
 	client, err := smd.NewClient(s.smd, trust)
 	if err != nil {
@@ -50,13 +51,14 @@ func (s *service) source() (smd.Source, error) {
 
 // runInventory looks at SMD once and goes on doing so.
 func (s *service) runInventory(source smd.Source) *smd.Cache {
-	report := &inventoryReport{log: s.log, polls: s.metrics.polls, process: s.process, source: s.smd.Redacted()}
+	report := &inventoryReport{log: s.log, metrics: s.metrics, process: s.process, source: s.smd.Redacted()}
 	cache := smd.NewCache(smd.Options{
 		Source: source, Interval: s.cacheValid, Doubt: s.doubt, Snapshot: s.snapshotFile(), PullWait: s.lookupWait,
 		Reserved: s.reserved, HostName: s.namer(), OnPoll: report.poll, OnQuestion: report.question,
 	})
 	report.status = cache.Status
 	s.process.Claim(cache.Claims)
+	process.Publish(s.process, publishedOwner, owner(cache.Owner))
 	watch(s.process.Registry, cache.Status)
 	limit := firstPollLimit
 	if report.restored(cache.Restore()) {

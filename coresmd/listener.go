@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/args"
-	"github.com/OpenCHAMI/coresmd/internal/journal"
 	"github.com/OpenCHAMI/coresmd/internal/process"
+	"github.com/OpenCHAMI/coresmd/internal/smd"
 	"github.com/OpenCHAMI/coresmd/internal/status"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/sirupsen/logrus"
 )
@@ -72,23 +71,6 @@ func parseHost(text string) (string, error) {
 	return text, nil
 }
 
-// startJournal starts what remembers machines.
-func (s *service) startJournal() (err error) {
-	s.journal, err = process.Share(s.process, "journal", "", func() (*journal.Journal, error) {
-		j := journal.New(journal.Options{Owner: func(a addr) (journal.MAC, bool) {
-			cache, ok := process.Published[owner](s.process, publishedOwner)
-			if !ok {
-				return journal.MAC{}, false
-			}
-			return cache(a)
-		}})
-		s.process.Go(j.Run)
-		watchJournal(s.process.Registry, j)
-		return j, nil
-	})
-	return err
-}
-
 // startListener starts the status listener, if it is asked for.
 func (s *service) startListener() error {
 	l := s.listening
@@ -139,8 +121,7 @@ func (l listening) listen() (all []net.Listener, err error) {
 
 // told is what the status listener tells.
 func (s *service) told() status.Options {
-	views := views{service: s, started: time.Now()}
-	table := views.table()
+	table := (&views{service: s, started: time.Now()}).table()
 	takes := make(map[string][]string)
 	for path, v := range table {
 		takes[path] = v.takes
@@ -165,20 +146,26 @@ func (s *service) notReady() []string {
 	var why []string
 	now := s.cache.Status()
 	switch {
-	case now.State < readyFrom:
+	case now.State < smd.Stale:
 		why = append(why, "inventory "+now.State.String())
 	case time.Since(now.Loaded) > s.listening.readyAge:
 		why = append(why, fmt.Sprintf("inventory is %v old; ready_age is %v", time.Since(now.Loaded).Truncate(time.Second), s.listening.readyAge))
 	}
-	if !s.sockets() {
+	if !s.hears() {
 		why = append(why, "no UDP socket for DHCP is open")
 	}
 	return why
 }
 
-// watchProcess registers what every Go program tells of itself.
-func watchProcess(r prometheus.Registerer) {
-	r.MustRegister(newGoCollector(), newProcessCollector())
-}
+// ephemeral is the first port that Linux gives to sockets that ask for none.
+const ephemeral = 32768
 
-var _ = os.Getpid
+// hears says that this process has a socket that DHCP may come in by: one that
+// is neither TFTP's nor for a moment only.
+func (s *service) hears() bool {
+	ports, err := status.UDPPorts()
+	if err != nil {
+		return true // there is no telling
+	}
+	return slices.ContainsFunc(ports, func(p uint16) bool { return p < ephemeral && p != s.tftpPort })
+}

@@ -1,8 +1,10 @@
 package coresmd
 
 import (
+	"sync/atomic"
 	"time"
 
+	"github.com/OpenCHAMI/coresmd/internal/bootfile"
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
 	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/OpenCHAMI/coresmd/internal/smd"
@@ -62,25 +64,48 @@ func (r reason) String() string { return reasonNames[r] }
 // metrics are the counters of DHCPv4. Their children are made once, so that
 // counting costs no lookup.
 type metrics struct {
+	took     prometheus.Observer
+	panics   prometheus.Counter
+	heard    atomic.Int64 // messages, health probes left out
+	probes   atomic.Int64
 	requests []prometheus.Counter // by exchange.State
 	replies  map[exchange.Verdict]prometheus.Counter
-	drops    []prometheus.Counter // by reason
-	passed   []prometheus.Counter // by reason
-	pulled   []prometheus.Counter // by smd.Pulled
-	polls    []prometheus.Counter // by smd.Outcome
+	drops    []prometheus.Counter  // by reason
+	passed   []prometheus.Counter  // by reason
+	pulled   []prometheus.Counter  // by smd.Pulled
+	polls    []prometheus.Counter  // by smd.Outcome
+	pollTime []prometheus.Observer // by smd.Outcome
+
+	transfers    map[bootfile.Outcome]prometheus.Counter // by TFTP
+	octets       prometheus.Counter                      // by TFTP
+	certificates certificates
 }
 
 func newMetrics(p *process.Process) *metrics {
-	requests := p.Counters("coresmd", "requests_total", "DHCPv4 requests by the state of the client.", "state")
-	replies := p.Counters("coresmd", "replies_total", "DHCPv4 replies by message type.", "type")
-	drops := p.Counters("coresmd", "drops_total", "DHCPv4 requests answered with silence, by reason.", "reason")
-	passed := p.Counters("coresmd", "passed_total", "DHCPv4 requests passed to the next plugin, by reason.", "reason")
-	pulls := p.Counters("coresmd", "pulls_total", "DHCPv4 requests of machines that the inventory lacks, by what came of asking SMD for them.", "outcome")
+	requests := p.Counters("coresmd", "requests_total", "Requests by message and by the state of the client.", "message", "state")
+	replies := p.Counters("coresmd", "replies_total", "Replies by message type.", "type")
+	drops := p.Counters("coresmd", "drops_total", "Requests answered with silence, by reason.", "reason")
+	passed := p.Counters("coresmd", "passed_total", "Requests passed to the next plugin, by reason.", "reason")
+	pulls := p.Counters("coresmd", "pulls_total", "Requests of machines that the inventory lacks, by what came of asking SMD for them.", "outcome")
 	polls := p.Counters("coresmd", "inventory_polls_total", "Looks at the whole inventory of SMD, by outcome.", "outcome")
 
-	m := &metrics{replies: make(map[exchange.Verdict]prometheus.Counter)}
+	pollTime := p.Seconds("coresmd", "inventory_poll_seconds", "Time that a look at the whole inventory of SMD took, by outcome.",
+		[]float64{0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60}, "outcome")
+	transfers := p.Counters("coresmd", "transfers_total", "Requests for boot files, by protocol and outcome.", "protocol", "outcome")
+	octets := p.Counters("coresmd", "transfer_bytes_total", "Octets of boot files that clients acknowledged, by protocol.", "protocol")
+
+	m := &metrics{
+		replies: make(map[exchange.Verdict]prometheus.Counter), transfers: make(map[bootfile.Outcome]prometheus.Counter),
+		took:         p.Seconds("coresmd", "handler_seconds", "Time that a request took in the plugin.", nil).WithLabelValues(),
+		panics:       p.Counter("coresmd", "panics_total", "Panics that were contained."),
+		octets:       octets.WithLabelValues("tftp"),
+		certificates: newCertificates(p),
+	}
+	for _, o := range outcomes {
+		m.transfers[o] = transfers.WithLabelValues("tftp", string(o))
+	}
 	for _, s := range exchange.States() {
-		m.requests = append(m.requests, requests.WithLabelValues(s.String()))
+		m.requests = append(m.requests, requests.WithLabelValues(s.Message(), s.String()))
 	}
 	for _, v := range []exchange.Verdict{exchange.Offer, exchange.Ack, exchange.NakReply} {
 		m.replies[v] = replies.WithLabelValues(v.String())
@@ -91,6 +116,7 @@ func newMetrics(p *process.Process) *metrics {
 	}
 	for _, o := range smd.Outcomes() {
 		m.polls = append(m.polls, polls.WithLabelValues(o.String()))
+		m.pollTime = append(m.pollTime, pollTime.WithLabelValues(o.String()))
 	}
 	for _, p := range smd.AllPulled() {
 		m.pulled = append(m.pulled, pulls.WithLabelValues(p.String()))
@@ -111,7 +137,7 @@ func watch(r prometheus.Registerer, status func() smd.Status) {
 	}
 	gauge("doubted", "1 while SMD's last answer is not believed.", nil, func(s smd.Status) float64 { return one(s.Doubted) })
 	gauge("machines", "Machines in the inventory.", nil, func(s smd.Status) float64 { return float64(s.Machines) })
-	gauge("faults", "Faults in the inventory.", nil, func(s smd.Status) float64 { return float64(len(s.Faults)) })
+	r.MustRegister(faultCollector{status})
 	gauge("age_seconds", "Time since SMD was read; -1: never.", nil, func(s smd.Status) float64 {
 		if s.Loaded.IsZero() {
 			return -1
@@ -127,7 +153,13 @@ func one(yes bool) float64 {
 	return 0
 }
 
-func (m *metrics) count(state exchange.State, v exchange.Verdict, why reason) {
+func (m *metrics) count(state exchange.State, v exchange.Verdict, why reason, began time.Time) {
+	m.took.Observe(time.Since(began).Seconds())
+	if state == exchange.Probe {
+		m.probes.Add(1)
+	} else {
+		m.heard.Add(1)
+	}
 	m.requests[state].Inc()
 	switch v {
 	case exchange.Pass:

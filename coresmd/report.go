@@ -6,7 +6,6 @@ import (
 
 	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/OpenCHAMI/coresmd/internal/smd"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
 )
 
@@ -14,7 +13,7 @@ import (
 type inventoryReport struct {
 	log      *logrus.Entry
 	process  *process.Process
-	polls    []prometheus.Counter // by smd.Outcome
+	metrics  *metrics
 	source   string
 	status   func() smd.Status
 	failing  bool      // the last poll failed; written by one poll at a time
@@ -28,7 +27,8 @@ const mostFaults = 50
 
 func (r *inventoryReport) poll(p smd.Poll) {
 	r.process.StrangersUnknown.Store(!p.State.TellsStrangers())
-	r.polls[p.Outcome].Inc()
+	r.metrics.polls[p.Outcome].Inc()
+	r.metrics.pollTime[p.Outcome].Observe(p.Took.Seconds())
 	r.failure(p)
 	r.doubt(p)
 	r.snapshot(p)

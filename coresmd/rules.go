@@ -178,7 +178,15 @@ func (c config) hostName(m smd.Machine) string {
 
 // names are the rules that matched, as far as the log is to name them.
 func (s *service) names(d rule.Decision, debug bool) string {
-	if d.Matched.Len() == 0 || d.Log == rule.None || d.Log == rule.Debug && !debug {
+	if d.Log == rule.None || d.Log == rule.Debug && !debug {
+		return ""
+	}
+	return s.matched(d)
+}
+
+// matched are the rules that matched.
+func (s *service) matched(d rule.Decision) string {
+	if d.Matched.Len() == 0 {
 		return ""
 	}
 	name := s.rules.Name(d.Matched.At(0))

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/OpenCHAMI/coresmd/internal/audit"
 	"github.com/OpenCHAMI/coresmd/internal/bootfile"
+	"github.com/OpenCHAMI/coresmd/internal/journal"
 	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/OpenCHAMI/coresmd/internal/smd"
 	"github.com/OpenCHAMI/coresmd/internal/version"
@@ -18,17 +21,21 @@ import (
 // its TFTP server are shared by all directives of the process that name them.
 type service struct {
 	config
-	process *process.Process
-	log     *logrus.Entry
-	cache   *smd.Cache
-	metrics *metrics
+	process    *process.Process
+	log        *logrus.Entry
+	cache      *smd.Cache
+	metrics    *metrics
+	journal    *journal.Journal
+	born       time.Time
+	audit      *audit.Log       // nil: none
+	tftpServer *bootfile.Server // nil: none
 }
 
 // start binds and runs what a directive asks for. All that can be wrong with
 // its surroundings is an error here.
 func start(c config, p *process.Process, log *logrus.Entry) (*service, error) {
-	s := &service{config: c, process: p, log: log}
-	steps := []func() error{s.startMetrics, s.startTFTP, s.startInventory}
+	s := &service{config: c, process: p, log: log, born: time.Now()}
+	steps := []func() error{s.startMetrics, s.startJournal, s.startAudit, s.startTFTP, s.startInventory, s.startListener}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("coresmd: %w", err)
@@ -43,6 +50,7 @@ func start(c config, p *process.Process, log *logrus.Entry) (*service, error) {
 func (s *service) startMetrics() (err error) {
 	s.metrics, err = process.Share(s.process, "coresmd metrics", "", func() (*metrics, error) {
 		s.log.Infof("coresmd %v", version.Read())
+		watchProcess(s.process.Registry)
 		return newMetrics(s.process), nil
 	})
 	return err
@@ -54,7 +62,8 @@ func (s *service) startTFTP() error {
 	}
 	addr := fmt.Sprintf(":%d", s.tftpPort)
 	settings := fmt.Sprintf("tftp_dir=%s single_port=%v", s.tftpDir, s.singlePort)
-	_, err := process.Share(s.process, "TFTP "+addr, settings, func() (*bootfile.Server, error) {
+	var err error
+	s.tftpServer, err = process.Share(s.process, "TFTP "+addr, settings, func() (*bootfile.Server, error) {
 		server, err := s.listenTFTP(addr)
 		if err != nil && s.neighbour {
 			s.log.Warnf("%v: boot files are left to the TFTP server that is there", err)
@@ -91,6 +100,8 @@ func (s *service) listenTFTP(addr string) (*bootfile.Server, error) {
 
 // transferred writes the line of one TFTP request.
 func (s *service) transferred(t bootfile.Transfer) {
+	s.metrics.transferred(t)
+	s.noteTransfer(t)
 	level := logrus.InfoLevel
 	switch {
 	case t.Outcome == bootfile.Malformed, t.Outcome == bootfile.Busy, t.Outcome == bootfile.Gone && t.Sent == 0, strings.HasSuffix(t.Name, "autoexec.ipxe"):

@@ -37,6 +37,21 @@ var stateNames = [...]string{
 
 func (s State) String() string { return stateNames[s] }
 
+// Message is the kind of message that shows the state.
+func (s State) Message() string {
+	switch s {
+	case Discover:
+		return "DISCOVER"
+	case Inform:
+		return "INFORM"
+	case Release:
+		return "RELEASE"
+	case Decline:
+		return "DECLINE"
+	}
+	return "REQUEST"
+}
+
 // States are all states, for tables with a row each.
 func States() []State {
 	all := make([]State, len(stateNames))

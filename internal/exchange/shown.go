@@ -31,6 +31,23 @@ func Show(req *dhcpv4.DHCPv4, relay *dhcpv4.RelayOptions) Shown {
 	return s
 }
 
+// LeaseEvent says in one word what a verdict makes of a lease; empty: nothing.
+func LeaseEvent(s State, v Verdict) string {
+	switch {
+	case v == Ack && s == Renewing:
+		return "renewed"
+	case v == Ack && (s == Selecting || s == InitReboot):
+		return "given"
+	case v == NakReply && s != Probe:
+		return "refused"
+	case v == Drop && s == Release:
+		return "released"
+	case v == Drop && s == Decline:
+		return "declined"
+	}
+	return ""
+}
+
 // A Dry is what a plugin would make of a request.
 type Dry struct {
 	Verdict Verdict

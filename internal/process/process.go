@@ -59,9 +59,27 @@ func New() *Process {
 	}
 }
 
-// Counters registers a metric with one label and returns its vector.
-func (p *Process) Counters(namespace, name, help, label string) *prometheus.CounterVec {
-	v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, []string{label})
+// Counters registers a metric with labels and returns its vector.
+func (p *Process) Counters(namespace, name, help string, labels ...string) *prometheus.CounterVec {
+	v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+	p.Registry.MustRegister(v)
+	return v
+}
+
+// Counter registers a metric without labels.
+func (p *Process) Counter(namespace, name, help string) prometheus.Counter {
+	c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help})
+	p.Registry.MustRegister(c)
+	return c
+}
+
+// Seconds registers a histogram of times with labels; without buckets it has
+// those of a handler: from ten microseconds to seconds.
+func (p *Process) Seconds(namespace, name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	if buckets == nil {
+		buckets = []float64{10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 1e-3, 5e-3, 25e-3, 100e-3, 500e-3, 2.5}
+	}
+	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, labels)
 	p.Registry.MustRegister(v)
 	return v
 }

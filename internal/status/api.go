@@ -261,3 +261,10 @@ type Lease struct {
 	Hostname string    `json:"hostname,omitempty"`
 	Pool     string    `json:"pool"` // START-END
 }
+
+// PublishedLeases is the name under which a plugin publishes its LeaseView.
+const PublishedLeases = "leases of strangers"
+
+// A LeaseView returns the leases of one machine, or for the zero MAC of all,
+// and no more than limit.
+type LeaseView func(mac [6]byte, limit int) Leases

@@ -1,0 +1,146 @@
+package coresmd
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/OpenCHAMI/coresmd/internal/audit"
+	"github.com/OpenCHAMI/coresmd/internal/bootfile"
+	"github.com/OpenCHAMI/coresmd/internal/exchange"
+	"github.com/OpenCHAMI/coresmd/internal/journal"
+	"github.com/OpenCHAMI/coresmd/internal/netboot"
+	"github.com/OpenCHAMI/coresmd/internal/process"
+	"github.com/OpenCHAMI/coresmd/internal/smd"
+)
+
+// What plugins of one process publish to each other.
+const (
+	publishedOwner    = "owner of an address"
+	publishedHandler4 = "coresmd DHCPv4"
+)
+
+// An owner returns the machine that SMD assigns an address to.
+type owner func(netip.Addr) (smd.MAC, bool)
+
+// startJournal starts what remembers machines.
+func (s *service) startJournal() (err error) {
+	s.journal, err = process.Share(s.process, "journal", "", func() (*journal.Journal, error) {
+		j := journal.New(journal.Options{Owner: func(a netip.Addr) (journal.MAC, bool) {
+			ask, ok := process.Published[owner](s.process, publishedOwner)
+			if !ok {
+				return journal.MAC{}, false
+			}
+			return ask(a)
+		}})
+		s.process.Go(j.Run)
+		watchJournal(s.process.Registry, j)
+		return j, nil
+	})
+	return err
+}
+
+// startAudit opens the audit file, if one is asked for.
+func (s *service) startAudit() (err error) {
+	path := s.listening.audit
+	if path == "" {
+		return nil
+	}
+	s.audit, err = process.Share(s.process, "audit", "audit="+path, func() (*audit.Log, error) {
+		l, err := audit.Open(path, func(err error) {
+			if err != nil {
+				s.log.Errorf("audit: %v", err)
+				return
+			}
+			s.log.Infof("audit: %s is written again", path)
+		})
+		if err != nil {
+			return nil, err
+		}
+		s.process.Go(l.Run)
+		s.process.Go(func(ctx context.Context) { reopenOnSignal(ctx, l) })
+		watchAudit(s.process.Registry, l)
+		return l, nil
+	})
+	return err
+}
+
+func reopenOnSignal(ctx context.Context, l *audit.Log) {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGHUP)
+	defer signal.Stop(asked)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-asked:
+			l.Reopen()
+		}
+	}
+}
+
+// note tells the journal and the audit file of an exchange. Neither is waited
+// for. A health probe is no machine's.
+func (h *handler4) note(x *exchange4, v exchange.Verdict, at time.Time) {
+	if x.ask.State == exchange.Probe || x.why == badHardware {
+		return
+	}
+	shown := exchange.Show(x.req, x.relay)
+	h.journal.Add(journal.Event{
+		Kind: journal.Exchange, At: at, MAC: x.mac,
+		Plugin: "coresmd", Message: x.ask.State.Message(), State: x.ask.State.String(), Verdict: v.String(),
+		Reason: x.why.String(), Detail: x.detail, Addr: x.addr, Leased: v == exchange.Ack && x.addr.IsValid(),
+		Bootfile: x.bootfile, Rule: h.matched(x.told),
+		Known: x.machine.ID != "", Boots: x.boot.Kind != netboot.NotBooting, IPXE: x.boot.Kind == netboot.IPXE,
+		Shown: journal.Shown(shown),
+	})
+	if h.audit == nil {
+		return
+	}
+	event := exchange.LeaseEvent(x.ask.State, v)
+	if event == "" || x.machine.ID == "" {
+		return
+	}
+	r := audit.Record{
+		Time: at, Event: event, Plugin: "coresmd", MAC: x.mac, Addr: x.addr, ID: x.machine.ID, Type: x.machine.Type,
+		Giaddr: shown.Giaddr, Circuit: shown.Circuit, Remote: shown.Remote,
+		Message: x.ask.State.Message(), State: x.ask.State.String(), XID: x.req.TransactionID.String(),
+	}
+	switch v {
+	case exchange.Ack:
+		r.Lease, r.Hostname = h.leaseOf(x), x.told.Hostname
+	default:
+		r.Addr = x.ask.Addr
+	}
+	if event == "refused" {
+		r.Reason = x.reason()
+	}
+	h.audit.Add(r)
+}
+
+// leaseOf is the time of the lease that a machine is given.
+func (h *handler4) leaseOf(x *exchange4) time.Duration {
+	if x.told.LeaseTime > 0 {
+		return x.told.LeaseTime
+	}
+	return h.leaseTime
+}
+
+// noteTransfer tells the journal of a transfer. What never was a request is no
+// machine's.
+func (s *service) noteTransfer(t bootfile.Transfer) {
+	if t.Outcome == bootfile.Malformed {
+		return
+	}
+	e := journal.Event{
+		Kind: journal.TFTP, At: time.Now(), From: t.Client.Addr().Unmap(), Verdict: string(t.Outcome), Bootfile: t.Name, Octets: t.Sent,
+	}
+	if t.Err != nil {
+		e.Detail = fmt.Sprint(t.Err)
+	}
+	s.journal.Add(e)
+}
