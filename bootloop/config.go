@@ -24,6 +24,7 @@ type config struct {
 	renew         bool // renewals are acknowledged
 	authoritative bool
 	unsynced      bool       // strangers get offers before SMD was heard
+	auditFile     string     // empty: none
 	start, end    netip.Addr // the older single range
 	subnetPools   []link.Network
 	subnets       []link.Network
@@ -68,6 +69,10 @@ func (c *config) options() args.Options {
 		{
 			Name: "authoritative", Value: args.Bool(&c.authoritative), Default: "false",
 			Help: "Whether requests for addresses that this server knows nothing of are refused too. Say `true` only where no other server gives out addresses.",
+		},
+		{
+			Name: "audit", Value: args.String(&c.auditFile, "a file"),
+			Help: "File that a line of JSON is appended to for each lease given, renewed, refused or released, see docs/audit.md. Opened anew on SIGHUP.",
 		},
 		{
 			Name: "ipv4_start", Value: args.Of(&c.start, "an IPv4 address", parseAddr4),

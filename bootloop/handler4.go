@@ -8,7 +8,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/OpenCHAMI/coresmd/internal/audit"
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
+	"github.com/OpenCHAMI/coresmd/internal/journal"
 	"github.com/OpenCHAMI/coresmd/internal/lease"
 	"github.com/OpenCHAMI/coresmd/internal/link"
 	"github.com/OpenCHAMI/coresmd/internal/netboot"
@@ -16,6 +18,9 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/sirupsen/logrus"
 )
+
+// notTheHolder is why a RELEASE or a DECLINE changes nothing.
+const notTheHolder = "not the holder"
 
 // commitLimit bounds the wait for a lease to be on disk. A client repeats its
 // request sooner than that.
@@ -28,6 +33,8 @@ type handler4 struct {
 	log      *logrus.Entry
 	metrics  *metrics
 	leases   *lease.Table
+	journal  *journal.Journal
+	audit    *audit.Log  // nil: none
 	networks []*network4 // as in config
 	times    []dhcpv4.Modifier
 	boot     *netboot.Replies4
@@ -47,7 +54,9 @@ type exchange4 struct {
 	mac      lease.MAC
 	network  int // index of the client's network; none: -1
 	addr     netip.Addr
-	left     time.Duration // of a lease that could not be renewed; else 0
+	dry      bool                 // nothing is changed, counted or logged by this exchange
+	relay    *dhcpv4.RelayOptions // option 82; nil: none that parses
+	left     time.Duration        // of a lease that could not be renewed; else 0
 	boot     netboot.Client
 	bootfile string
 	why      reason
@@ -61,22 +70,30 @@ func (h *handler4) Handle(req, resp *dhcpv4.DHCPv4) (reply *dhcpv4.DHCPv4, stop 
 		reply, stop = nil, true
 	})
 	x := exchange4{req: req, prepared: resp, network: -1}
-	v := h.decide(&x)
+	began := time.Now()
+	v, reply := h.answer(&x)
+	h.metrics.count(x.ask.State, v, x.why, began)
+	h.logExchange(&x, v)
+	h.note(&x, v, began)
+	return reply, true
+}
+
+// answer takes a request to its reply.
+func (h *handler4) answer(x *exchange4) (v exchange.Verdict, reply *dhcpv4.DHCPv4) {
+	v = h.decide(x)
 	switch v {
 	case exchange.Offer, exchange.Ack:
-		reply = h.reply4(&x)
+		reply = h.reply4(x)
 	case exchange.NakReply:
-		reply = exchange.Nak(req, resp, x.server, x.nakText())
+		reply = exchange.Nak(x.req, x.prepared, x.server, x.nakText())
 	}
-	h.metrics.count(x.ask.State, v, x.why)
-	h.logExchange(&x, v)
-	return reply, true
+	return v, reply
 }
 
 // decide takes a request to its verdict.
 func (h *handler4) decide(x *exchange4) exchange.Verdict {
-	relay := x.req.RelayAgentInfo()
-	x.relayed = link.Relayed(x.req, relay)
+	x.relay = x.req.RelayAgentInfo()
+	x.relayed = link.Relayed(x.req, x.relay)
 	x.self = exchange.Addr(x.prepared.ServerIdentifier())
 	x.ask = exchange.Read(x.req, x.self)
 	if x.ask.State == exchange.Probe {
@@ -91,8 +108,10 @@ func (h *handler4) decide(x *exchange4) exchange.Verdict {
 	if !x.self.IsValid() && !h.standIn(x) {
 		return x.because(exchange.Drop, noServerID, "")
 	}
-	x.server = exchange.ServerID(relay, x.self)
-	h.infra.see(x.self, x.prepared.Router())
+	x.server = exchange.ServerID(x.relay, x.self)
+	if !x.dry {
+		h.infra.see(x.self, x.prepared.Router())
+	}
 	x.network = h.networkOf(x)
 	return h.byState(x)
 }
@@ -114,12 +133,12 @@ func (h *handler4) byState(x *exchange4) exchange.Verdict {
 		return exchange.Ack
 	case exchange.Release:
 		if !h.leases.Release(x.mac, x.ask.Addr) {
-			return x.because(exchange.Drop, released, "not the holder")
+			return x.because(exchange.Drop, released, notTheHolder)
 		}
 		return x.because(exchange.Drop, released, "freed")
 	case exchange.Decline:
 		if !h.leases.Decline(x.mac, x.ask.Addr) {
-			return x.because(exchange.Drop, declined, "not the holder")
+			return x.because(exchange.Drop, declined, notTheHolder)
 		}
 		return x.because(exchange.Drop, declined, x.ask.Addr.String()+" is in use by somebody else")
 	}
@@ -134,7 +153,11 @@ func (h *handler4) discover(x *exchange4) exchange.Verdict {
 	if _, holds := h.leases.Held(x.mac); !holds && !h.unsynced && h.process.StrangersUnknown.Load() {
 		return x.because(exchange.Drop, notLoaded, "")
 	}
-	l, err := h.leases.Acquire(x.mac, h.networks[x.network].pools...)
+	acquire := h.leases.Acquire
+	if x.dry {
+		acquire = h.leases.Peek
+	}
+	l, err := acquire(x.mac, h.networks[x.network].pools...)
 	if err != nil {
 		return x.because(exchange.Drop, exhausted, h.networks[x.network].String())
 	}
@@ -146,6 +169,11 @@ func (h *handler4) discover(x *exchange4) exchange.Verdict {
 // selecting is the verdict on a REQUEST that answers an offer. The ACK leaves
 // when the lease is on disk.
 func (h *handler4) selecting(x *exchange4) exchange.Verdict {
+	if x.dry {
+		x.addr = x.ask.Addr // that Peek has just shown
+		h.describe(x)
+		return exchange.Ack
+	}
 	if x.ask.Server != x.self && x.ask.Server != x.server {
 		h.leases.Forget(x.mac)
 		return x.because(exchange.Drop, otherServer, x.ask.Server.String())
@@ -254,7 +282,7 @@ func (h *handler4) standIn(x *exchange4) bool {
 		}
 	}
 	self, err := link.Source(towards)
-	if h.quiet[noServerID].Allow(time.Now()) {
+	if !x.dry && h.quiet[noServerID].Allow(time.Now()) {
 		h.log.WithError(err).Errorf("no server identifier: put server_id before bootloop; %v stands in", self)
 	}
 	x.self = self
@@ -280,6 +308,7 @@ func (x *exchange4) nakText() string {
 // recovered reports a panic of the handler with the packet that caused it.
 func (h *handler4) recovered(req *dhcpv4.DHCPv4, value any, stack []byte) {
 	h.metrics.drops[panicked].Inc()
+	h.metrics.panics.Inc()
 	h.log.WithFields(logrus.Fields{"packet": exchange.Dump(req), "panic": value}).Errorf("packet dropped after a panic\n%s", stack)
 }
 
@@ -320,12 +349,16 @@ func (h *handler4) logExchange(x *exchange4, v exchange.Verdict) {
 	if x.bootfile != "" {
 		fields["bootfile"] = x.bootfile
 	}
+	if text := x.reason(); text != "" {
+		fields["reason"] = text
+	}
+	h.log.WithFields(fields).Log(level, v.String())
+}
+
+func (x *exchange4) reason() string {
 	text := x.why.String()
 	if x.detail != "" && text != "" {
 		text += ": "
 	}
-	if text += x.detail; text != "" {
-		fields["reason"] = text
-	}
-	h.log.WithFields(fields).Log(level, v.String())
+	return text + x.detail
 }

@@ -1,7 +1,10 @@
 package bootloop
 
 import (
+	"time"
+
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
+	"github.com/OpenCHAMI/coresmd/internal/lease"
 	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -58,18 +61,30 @@ func (r reason) String() string { return reasonNames[r] }
 
 // metrics are the counters of DHCPv4. Their children are made once.
 type metrics struct {
+	took     prometheus.Observer
+	panics   prometheus.Counter
 	requests []prometheus.Counter // by exchange.State
 	replies  []prometheus.Counter // by exchange.Verdict
 	drops    []prometheus.Counter // by reason
+
+	committed, failed prometheus.Counter
+	commitTime        prometheus.Observer
 }
 
 func newMetrics(p *process.Process) *metrics {
-	requests := p.Counters("bootloop", "requests_total", "DHCPv4 requests by the state of the client.", "state")
-	replies := p.Counters("bootloop", "replies_total", "DHCPv4 requests by what became of them.", "type")
-	drops := p.Counters("bootloop", "drops_total", "DHCPv4 requests answered with silence, by reason.", "reason")
-	m := &metrics{}
+	requests := p.Counters("bootloop", "requests_total", "Requests by message and by the state of the client.", "message", "state")
+	replies := p.Counters("bootloop", "replies_total", "Requests by what became of them.", "type")
+	drops := p.Counters("bootloop", "drops_total", "Requests answered with silence, by reason.", "reason")
+	commits := p.Counters("bootloop", "lease_commits_total", "Leases written to the lease file or removed from it, by outcome.", "outcome")
+	m := &metrics{
+		took:       p.Seconds("bootloop", "handler_seconds", "Time that a request took in the plugin, the lease file included.", nil).WithLabelValues(),
+		panics:     p.Counter("bootloop", "panics_total", "Panics that were contained."),
+		committed:  commits.WithLabelValues("written"),
+		failed:     commits.WithLabelValues("failed"),
+		commitTime: p.Seconds("bootloop", "lease_commit_seconds", "Time that a commit to the lease file took, of many leases at once.", nil).WithLabelValues(),
+	}
 	for _, s := range exchange.States() {
-		m.requests = append(m.requests, requests.WithLabelValues(s.String()))
+		m.requests = append(m.requests, requests.WithLabelValues(s.Message(), s.String()))
 	}
 	for _, v := range exchange.Verdicts() {
 		m.replies = append(m.replies, replies.WithLabelValues(v.String()))
@@ -80,10 +95,21 @@ func newMetrics(p *process.Process) *metrics {
 	return m
 }
 
-func (m *metrics) count(state exchange.State, v exchange.Verdict, why reason) {
+func (m *metrics) count(state exchange.State, v exchange.Verdict, why reason, began time.Time) {
+	m.took.Observe(time.Since(began).Seconds())
 	m.requests[state].Inc()
 	m.replies[v].Inc()
 	if v == exchange.Drop {
 		m.drops[why].Inc()
 	}
+}
+
+// commit counts a commit to the lease file.
+func (m *metrics) commit(c lease.Commit) {
+	m.commitTime.Observe(c.Took.Seconds())
+	if c.Err != nil {
+		m.failed.Add(float64(c.Leases))
+		return
+	}
+	m.committed.Add(float64(c.Leases))
 }

@@ -91,7 +91,9 @@ func (h *handler4) relay(x *exchange4, prefix netip.Prefix) netip.Addr {
 	giaddr := exchange.Addr(x.req.GatewayIPAddr)
 	switch {
 	case prefix.Contains(giaddr):
-		last.Store(&giaddr)
+		if !x.dry {
+			last.Store(&giaddr)
+		}
 		return giaddr
 	case giaddr.IsValid(), prefix.Contains(x.self), last.Load() == nil:
 		return netip.Addr{}

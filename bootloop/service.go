@@ -31,10 +31,12 @@ func start(c config, p *process.Process, log *logrus.Entry) (*handler4, error) {
 		loaders:  netboot.DefaultLoaders(),
 		infra:    newInfrastructure(log, c),
 	}
-	h.leases, err = h.openLeases()
-	if err != nil {
-		return nil, fmt.Errorf("bootloop: %w", err)
+	for _, step := range []func() error{h.startJournal, h.startAudit, h.openLeases} {
+		if err := step(); err != nil {
+			return nil, fmt.Errorf("bootloop: %w", err)
+		}
 	}
+	h.publish()
 	p.ReleaseTaken.Store(true)
 	for _, pool := range c.pools {
 		p.Reserve("pool "+pool.String(), func(a netip.Addr) bool { return !a.Less(pool.First) && !pool.Last.Less(a) })
@@ -43,14 +45,16 @@ func start(c config, p *process.Process, log *logrus.Entry) (*handler4, error) {
 }
 
 // openLeases opens the lease file and tells what was wrong with it.
-func (h *handler4) openLeases() (*lease.Table, error) {
+func (h *handler4) openLeases() error {
 	table, problems, err := lease.Open(h.leaseFile, lease.Options{
 		Pools: h.pools, LeaseTime: h.leaseTime, OfferTime: h.offerTime, DeclineTime: h.declineTime,
-		Taken: func(a netip.Addr) bool { return h.infra.taken(a) || h.process.Claimed(a) },
+		OnCommit: h.metrics.commit,
+		Taken:    func(a netip.Addr) bool { return h.infra.taken(a) || h.process.Claimed(a) },
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
+	h.leases = table
 	for _, problem := range problems {
 		level := logrus.WarnLevel
 		if problem.Serious {
@@ -64,5 +68,5 @@ func (h *handler4) openLeases() (*lease.Table, error) {
 			h.log.Errorf("closing lease_file: %v", err)
 		}
 	})
-	return table, nil
+	return nil
 }

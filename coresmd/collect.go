@@ -5,9 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/OpenCHAMI/coresmd/internal/audit"
 	"github.com/OpenCHAMI/coresmd/internal/bootfile"
-	"github.com/OpenCHAMI/coresmd/internal/journal"
 	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/OpenCHAMI/coresmd/internal/smd"
 	"github.com/OpenCHAMI/coresmd/internal/version"
@@ -33,20 +31,6 @@ func watchProcess(r prometheus.Registerer) {
 		ConstLabels: prometheus.Labels{"version": build.Version, "commit": build.Commit, "goversion": build.GoVersion},
 	}, func() float64 { return 1 })
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info)
-}
-
-func watchJournal(r prometheus.Registerer, j *journal.Journal) {
-	r.MustRegister(
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "coresmd", Name: "journal_machines", Help: "Machines that the journal remembers."},
-			func() float64 { return float64(j.Stats().Machines) }),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "coresmd", Name: "journal_lost_total", Help: "Events that the journal did not note, since it was busy."},
-			func() float64 { return float64(j.Stats().Lost) }),
-	)
-}
-
-func watchAudit(r prometheus.Registerer, l *audit.Log) {
-	r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "coresmd", Name: "audit_lost_total", Help: "Lines that the audit file lacks."},
-		func() float64 { return float64(l.Lost()) }))
 }
 
 // A faultCollector counts the faults of the inventory by kind.

@@ -2,10 +2,12 @@ package coresmd
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/OpenCHAMI/coresmd/internal/dhcptest"
 	"github.com/OpenCHAMI/coresmd/internal/rule"
 	"github.com/google/go-cmp/cmp"
 )
@@ -128,5 +130,20 @@ func TestManual(t *testing.T) {
 		if !strings.Contains(string(page), table) {
 			t.Errorf("README.md lacks the table of %s:\n%s", name, table)
 		}
+	}
+}
+
+// TestMetricTable compares the metrics of the manual page with those that
+// there are.
+func TestMetricTable(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := known(t, "audit="+filepath.Join(t.TempDir(), "audit.log"))
+	b.plugin.metrics.certificates.seen("smd", time.Now())
+	if table := dhcptest.MetricTable(t, b.p.Registry, "coresmd_"); !strings.Contains(string(page), table+"\n") {
+		t.Errorf("README.md lacks the table of metrics:\n%s", table)
 	}
 }

@@ -1,12 +1,8 @@
 package coresmd
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/audit"
@@ -15,7 +11,7 @@ import (
 	"github.com/OpenCHAMI/coresmd/internal/journal"
 	"github.com/OpenCHAMI/coresmd/internal/netboot"
 	"github.com/OpenCHAMI/coresmd/internal/process"
-	"github.com/OpenCHAMI/coresmd/internal/smd"
+	"github.com/sirupsen/logrus"
 )
 
 // What plugins of one process publish to each other.
@@ -25,7 +21,7 @@ const (
 )
 
 // An owner returns the machine that SMD assigns an address to.
-type owner func(netip.Addr) (smd.MAC, bool)
+type owner = func(netip.Addr) ([6]byte, bool)
 
 // startJournal starts what remembers machines.
 func (s *service) startJournal() (err error) {
@@ -38,7 +34,7 @@ func (s *service) startJournal() (err error) {
 			return ask(a)
 		}})
 		s.process.Go(j.Run)
-		watchJournal(s.process.Registry, j)
+		s.process.Registry.MustRegister(j.Metrics()...)
 		return j, nil
 	})
 	return err
@@ -51,36 +47,24 @@ func (s *service) startAudit() (err error) {
 		return nil
 	}
 	s.audit, err = process.Share(s.process, "audit", "audit="+path, func() (*audit.Log, error) {
-		l, err := audit.Open(path, func(err error) {
-			if err != nil {
-				s.log.Errorf("audit: %v", err)
-				return
-			}
-			s.log.Infof("audit: %s is written again", path)
-		})
+		l, err := audit.Open(path, func(err error) { auditOutcome(s.log, path, err) })
 		if err != nil {
 			return nil, err
 		}
 		s.process.Go(l.Run)
-		s.process.Go(func(ctx context.Context) { reopenOnSignal(ctx, l) })
-		watchAudit(s.process.Registry, l)
+		s.process.Registry.MustRegister(l.Metric())
 		return l, nil
 	})
 	return err
 }
 
-func reopenOnSignal(ctx context.Context, l *audit.Log) {
-	asked := make(chan os.Signal, 1)
-	signal.Notify(asked, syscall.SIGHUP)
-	defer signal.Stop(asked)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-asked:
-			l.Reopen()
-		}
+// auditOutcome tells when the audit file begins to fail and when it works again.
+func auditOutcome(log *logrus.Entry, path string, err error) {
+	if err != nil {
+		log.Errorf("audit: %v", err)
+		return
 	}
+	log.Infof("audit: %s is written again", path)
 }
 
 // note tells the journal and the audit file of an exchange. Neither is waited

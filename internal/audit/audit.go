@@ -15,7 +15,9 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/signal"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -119,8 +121,12 @@ func (l *Log) Reopen() {
 	}
 }
 
-// Run writes until ctx ends, and what was added by then.
+// Run writes until ctx ends, and what was added by then. At SIGHUP it opens the
+// file anew.
 func (l *Log) Run(ctx context.Context) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	defer func() {
 		for len(l.queue) > 0 {
 			l.write(<-l.queue)
@@ -132,9 +138,10 @@ func (l *Log) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-hangup:
+			l.reopen()
 		case <-l.again:
-			l.flush()
-			l.outcome(l.open())
+			l.reopen()
 		case r := <-l.queue:
 			l.write(r)
 			if len(l.queue) == 0 {
@@ -142,6 +149,11 @@ func (l *Log) Run(ctx context.Context) {
 			}
 		}
 	}
+}
+
+func (l *Log) reopen() {
+	l.flush()
+	l.outcome(l.open())
 }
 
 func (l *Log) write(r Record) {

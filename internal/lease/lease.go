@@ -70,6 +70,10 @@ type Options struct {
 	// addresses per Acquire. An address it refused is looked at again after a
 	// minute. May be nil.
 	Taken func(netip.Addr) bool
+
+	// OnCommit is told of each commit, by the one goroutine that makes them,
+	// without any lock of the table. May be nil.
+	OnCommit func(Commit)
 }
 
 // Stats counts the addresses of one pool.

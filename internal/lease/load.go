@@ -56,7 +56,7 @@ func Open(path string, opts Options) (*Table, []Problem, error) {
 }
 
 func (t *Table) serve(commit func([]*write) error, end func() error) {
-	t.commit, t.close = commit, end
+	t.commit, t.close = t.timed(commit), end
 	go t.run()
 }
 

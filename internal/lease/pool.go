@@ -138,6 +138,7 @@ type pool struct {
 	index int
 	next  netip.Addr // the cursor; the zero Addr behind the last address
 	slots map[netip.Addr]*slot
+	order []*slot // all of slots, none is ever taken out
 	held  heldHeap
 	free  *list.List
 	count [kinds]uint64
@@ -151,6 +152,7 @@ func newPool(index int, r Range) *pool {
 func (p *pool) add(a netip.Addr) *slot {
 	s := &slot{addr: a, pool: p, at: -1}
 	p.slots[a] = s
+	p.order = append(p.order, s)
 	p.count[free]++
 	return s
 }
