@@ -66,16 +66,24 @@ func (h *handler4) pooled() []status.Pool {
 type poolCollector struct{ *handler4 }
 
 func poolDesc() *prometheus.Desc {
-	return prometheus.NewDesc("bootloop_pool_addresses", "Addresses of a pool by their state; size: all of them.", []string{"pool", "state"}, nil)
+	return prometheus.NewDesc("bootloop_pool_addresses", "Addresses of a pool that are not free, by their state.", []string{"pool", "state"}, nil)
+}
+
+func sizeDesc() *prometheus.Desc {
+	return prometheus.NewDesc("bootloop_pool_size", "Addresses of a pool, all of them.", []string{"pool"}, nil)
 }
 
 // Describe implements prometheus.Collector.
-func (poolCollector) Describe(ch chan<- *prometheus.Desc) { ch <- poolDesc() }
+func (poolCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- poolDesc()
+	ch <- sizeDesc()
+}
 
 // Collect implements prometheus.Collector.
 func (c poolCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, p := range c.pooled() {
-		for state, n := range map[string]uint64{"size": p.Size, "leased": p.Leased, "offered": p.Offered, "quarantined": p.Quarantined, "taken": p.Taken} {
+		ch <- prometheus.MustNewConstMetric(sizeDesc(), prometheus.GaugeValue, float64(p.Size), p.Range)
+		for state, n := range map[string]uint64{"leased": p.Leased, "offered": p.Offered, "quarantined": p.Quarantined, "taken": p.Taken} {
 			ch <- prometheus.MustNewConstMetric(poolDesc(), prometheus.GaugeValue, float64(n), p.Range, state)
 		}
 	}
