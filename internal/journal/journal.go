@@ -100,6 +100,8 @@ const (
 type Journal struct {
 	opts  Options
 	queue chan Event
+	added atomic.Uint64
+	noted atomic.Uint64
 	lost  atomic.Uint64
 
 	mu    sync.Mutex // nobody who reports waits for it
@@ -118,6 +120,7 @@ func New(o Options) *Journal {
 func (j *Journal) Add(e Event) {
 	select {
 	case j.queue <- e:
+		j.added.Add(1)
 	default:
 		j.lost.Add(1)
 	}
@@ -131,6 +134,7 @@ func (j *Journal) Run(ctx context.Context) {
 			return
 		case e := <-j.queue:
 			j.note(e)
+			j.noted.Add(1)
 		}
 	}
 }
@@ -138,11 +142,9 @@ func (j *Journal) Run(ctx context.Context) {
 // Settle waits until what was added before is noted, or ctx ends. For readers
 // that have just caused an event.
 func (j *Journal) Settle(ctx context.Context) {
-	for len(j.queue) > 0 && ctx.Err() == nil {
+	for added := j.added.Load(); j.noted.Load() < added && ctx.Err() == nil; {
 		time.Sleep(time.Millisecond)
 	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
 }
 
 func (j *Journal) note(e Event) {

@@ -54,7 +54,7 @@ type Server struct {
 func New(o Options) *Server {
 	s := &Server{opts: o}
 	s.http = &http.Server{
-		Handler: http.HandlerFunc(s.serve), ReadTimeout: readLimit, ReadHeaderTimeout: readLimit, WriteTimeout: writeLimit,
+		Handler: s, ReadTimeout: readLimit, ReadHeaderTimeout: readLimit, WriteTimeout: writeLimit,
 		IdleTimeout: idleLimit, MaxHeaderBytes: maxHeader,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, localKey{}, c.LocalAddr().Network() == "unix")
@@ -83,7 +83,8 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 	return errors.Join(errs...)
 }
 
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP answers a request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		if v := recover(); v != nil {
 			if s.opts.OnPanic != nil {

@@ -68,7 +68,7 @@ func TestAnswers(t *testing.T) {
 		req := httptest.NewRequestWithContext(t.Context(), c.method, c.target, strings.NewReader(c.body))
 		req.Host = c.host
 		rec := httptest.NewRecorder()
-		newTest().serve(rec, req)
+		newTest().ServeHTTP(rec, req)
 		if diff := cmp.Diff(c.want, fmt.Sprint(rec.Code, " ", rec.Body.String())); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
@@ -80,7 +80,7 @@ func TestNotReady(t *testing.T) {
 	rec := httptest.NewRecorder()
 	req := httptest.NewRequestWithContext(t.Context(), "GET", PathReady, nil)
 	req.Host = "127.0.0.1"
-	newTest("the inventory was never loaded", "no socket").serve(rec, req)
+	newTest("the inventory was never loaded", "no socket").ServeHTTP(rec, req)
 	if got := fmt.Sprint(rec.Code, " ", rec.Body.String()); got != "503 the inventory was never loaded\nno socket\n" {
 		t.Error(got)
 	}
@@ -197,7 +197,7 @@ func FuzzServe(f *testing.F) {
 			return
 		}
 		rec := httptest.NewRecorder()
-		newTest().serve(rec, req)
+		newTest().ServeHTTP(rec, req)
 		if rec.Code == 0 || rec.Code == 200 && req.Method != "GET" && req.Method != "HEAD" {
 			t.Errorf("%s %s: %d", req.Method, target, rec.Code)
 		}
