@@ -302,19 +302,7 @@ func TestExplainChangesNothing(t *testing.T) {
 	b := known(t, "audit="+filepath.Join(t.TempDir(), "audit.log"))
 	b.said(t, bmc, discover)
 	b.plugin.journal.Settle(t.Context())
-	counted := func() string {
-		families, err := b.p.Registry.Gather()
-		if err != nil {
-			t.Fatal(err)
-		}
-		text := ""
-		for _, f := range families {
-			if strings.HasPrefix(f.GetName(), "coresmd_") && !strings.HasSuffix(f.GetName(), "age_seconds") {
-				text += f.String() + "\n"
-			}
-		}
-		return text
-	}
+	counted := func() string { return dhcptest.MetricText(t, b.p.Registry, "coresmd_") }
 	before, lines := counted(), len(b.log.AllEntries())
 	for _, mac := range []string{node, strange, noAddrs, bmc} {
 		for _, message := range []string{"DISCOVER", "REQUEST", "INFORM"} {

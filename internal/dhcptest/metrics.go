@@ -51,3 +51,20 @@ func MetricNames(t testing.TB, r *prometheus.Registry) []string {
 	}
 	return names
 }
+
+// MetricText returns the metrics of a registry whose names begin with a prefix,
+// with their values.
+func MetricText(t testing.TB, r *prometheus.Registry, prefix string) string {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := ""
+	for _, f := range families {
+		if strings.HasPrefix(f.GetName(), prefix) && !strings.HasSuffix(f.GetName(), "age_seconds") {
+			text += f.String() + "\n"
+		}
+	}
+	return text
+}

@@ -3,7 +3,10 @@ package lease
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -420,5 +423,45 @@ func TestPoolsOfOneNetwork(t *testing.T) {
 	tab.Release(mac(1), ip("192.0.2.1"))
 	if got := acquire(2); got != "192.0.2.9" {
 		t.Errorf("%s: a client moved within its network", got)
+	}
+}
+
+// TestPeek has it agree with Acquire, which is asked behind it, in whatever
+// order addresses come and go; and change nothing.
+func TestPeek(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(50) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		clock := time.Unix(1000, 0)
+		table, _, err := Open(filepath.Join(t.TempDir(), "leases.db"), Options{
+			Pools:     []Range{{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.3")}, {netip.MustParseAddr("192.0.2.11"), netip.MustParseAddr("192.0.2.12")}},
+			LeaseTime: time.Minute, Now: func() time.Time { return clock },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 60 {
+			mac := MAC{2, 0, 0, 0, 0, byte(rng.IntN(8))}
+			before := table.Stats()
+			want, wantErr := table.Peek(mac, 0, 1)
+			if seed%2 == 0 && fmt.Sprint(before) != fmt.Sprint(table.Stats()) {
+				t.Fatal("Peek changed the table")
+			}
+			got, err := table.Acquire(mac, 0, 1)
+			if (err == nil) != (wantErr == nil) || err == nil && got.Addr != want.Addr {
+				t.Fatalf("seed %d: Peek %v %v, Acquire %v %v", seed, want.Addr, wantErr, got.Addr, err)
+			}
+			switch rng.IntN(4) {
+			case 0:
+				table.Release(mac, got.Addr)
+			case 1:
+				clock = clock.Add(time.Duration(rng.IntN(20)) * time.Second)
+			case 2:
+				table.Forget(mac)
+			}
+		}
+		if err := table.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
