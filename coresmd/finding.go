@@ -35,7 +35,7 @@ func (f *found) add(severity, mend, format string, args ...any) {
 func (e *explained) findings() []status.Finding {
 	var all found
 	for _, check := range []func(*found){
-		e.verdict, e.ofFaults, e.stranger, e.bootfile, e.script, e.silence, e.anotherServer, e.transfers, e.inventory, e.told,
+		e.verdict, e.ofFaults, e.temporary, e.stranger, e.bootfile, e.script, e.silence, e.anotherServer, e.transfers, e.inventory, e.told,
 	} {
 		check(&all)
 	}
@@ -70,11 +70,12 @@ func (e *explained) verdict(f *found) {
 	case badHardware:
 		f.add(severe, "", "%s is not the hardware address of a machine: %s", e.mac, x.detail)
 	}
-	switch {
-	case e.plugin != "bootloop" || e.dry.Verdict != exchange.Drop:
-	case x.why == noAddress:
-	default:
-		f.add(severe, "", "bootloop gives no temporary address: %s", e.dry.Reason)
+}
+
+// temporary tells why bootloop has no address for the machine.
+func (e *explained) temporary(f *found) {
+	if e.plugin == "bootloop" && e.dry.Verdict == exchange.Drop {
+		f.add(severe, "coresmd unknown shows who has the addresses", "%s gets no temporary address: %s", e.who(), e.dry.Reason)
 	}
 }
 

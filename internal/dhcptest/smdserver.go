@@ -104,6 +104,8 @@ type Component struct {
 	Type  string `json:"Type,omitempty"`
 	NID   int    `json:"NID,omitempty"`
 	Role  string `json:"Role,omitempty"`
+
+	Enabled *bool `json:"Enabled,omitempty"`
 }
 
 // Interface is an EthernetInterface as SMD's REST API takes it.
