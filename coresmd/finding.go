@@ -206,14 +206,23 @@ func (e *explained) transfers(f *found) {
 		return p.Kind == journal.Exchange && p.Verdict == exchange.Ack.String()
 	})
 	loader := ok && told.Bootfile != "" && !strings.Contains(told.Bootfile, "://")
-	switch {
-	case loader && time.Since(told.Last) > tftpWait && (!fetched || transfer.Last.Before(told.Last)):
+	if loader && time.Since(told.Last) > tftpWait && (!fetched || transfer.Last.Before(told.Last)) {
 		f.add(severe, "let UDP port 69 and the ports of transfers through, or set single_port=true",
 			"%s was told to load %s at %s, and no TFTP request came since: does a firewall eat it?", e.who(), told.Bootfile, stamp(told.Last))
-	case fetched && (transfer.Verdict == "missing" || transfer.Verdict == "refused" || transfer.Verdict == "failed") && !strings.HasSuffix(transfer.Bootfile, "autoexec.ipxe"):
-		f.add(doubtful, "", "%s of %s at %s: %s", transfer.Kind, transfer.Bootfile, stamp(transfer.Last), transfer.Reason)
-	case fetched && transfer.Verdict == "gone" && transfer.Octets > 0:
-		f.add(doubtful, "a firewall that lets port 69 through only? Try single_port=true", "%s broke its transfer of %s off at %s", e.who(), transfer.Bootfile, stamp(transfer.Last))
+	} else if fetched {
+		e.transfer(f, transfer)
+	}
+}
+
+// transfer tells how the last transfer failed. That firmware looks for an
+// autoexec.ipxe is no failure.
+func (e *explained) transfer(f *found, p journal.Past) {
+	failed := slices.Contains([]string{"missing", "refused", "failed"}, p.Verdict)
+	switch {
+	case failed && !strings.HasSuffix(p.Bootfile, "autoexec.ipxe"):
+		f.add(doubtful, "", "%s of %s at %s: %s", p.Kind, p.Bootfile, stamp(p.Last), p.Reason)
+	case p.Verdict == "gone" && p.Octets > 0:
+		f.add(doubtful, "a firewall that lets port 69 through only? Try single_port=true", "%s broke its transfer of %s off at %s", e.who(), p.Bootfile, stamp(p.Last))
 	}
 }
 

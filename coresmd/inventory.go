@@ -59,7 +59,7 @@ func (s *service) runInventory(source smd.Source) *smd.Cache {
 	})
 	report.status = cache.Status
 	s.process.Claim(cache.Claims)
-	process.Publish(s.process, publishedOwner, owner(func(a netip.Addr) ([6]byte, bool) { return cache.Owner(a) }))
+	process.Publish(s.process, publishedOwner, func(a netip.Addr) ([6]byte, bool) { return cache.Owner(a) })
 	watch(s.process.Registry, cache.Status)
 	limit := firstPollLimit
 	if report.restored(cache.Restore()) {

@@ -98,7 +98,7 @@ func (l listening) listen() (all []net.Listener, err error) {
 	defer func() {
 		for _, one := range all {
 			if err != nil {
-				one.Close()
+				_ = one.Close()
 			}
 		}
 	}()

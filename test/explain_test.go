@@ -199,7 +199,7 @@ func TestTwentyFaults(t *testing.T) {
 	s.state("stale")
 	note("SMD down", mac(42))
 	dhcp.Stop()
-	dhcp = run(s.chain(words, last))
+	run(s.chain(words, last))
 	ask(42)
 	note("from snapshot", mac(42))
 	s.smd.Start()

@@ -95,17 +95,22 @@ func (a addr16) addr() netip.Addr {
 // advance returns how far the boot has come after an event.
 func (r *record) advance(e *Event) Step {
 	switch {
-	case e.Kind != Exchange && e.Verdict == sent:
-		if r.step == Discover || r.step == Ack || r.step == NoStep {
-			return Loader
-		}
-		return r.step
+	case e.Kind != Exchange && e.Verdict == sent && r.step < Loader:
+		return Loader
 	case e.Kind != Exchange:
 		return r.step
 	case e.IPXE && e.Leased && e.Bootfile != "":
 		return Script
 	case e.IPXE:
 		return Asking
+	}
+	return r.withoutIPXE(e)
+}
+
+// withoutIPXE is how far the boot has come after a message that is not
+// iPXE's.
+func (r *record) withoutIPXE(e *Event) Step {
+	switch {
 	case e.Boots && e.Leased:
 		return Ack
 	case e.Boots:

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -33,7 +34,7 @@ func Socket(path string) (net.Listener, error) {
 		return nil, err
 	}
 	if err := os.Chmod(path, 0o660); err != nil {
-		l.Close()
+		_ = l.Close()
 		return nil, err
 	}
 	return l, nil
@@ -49,7 +50,7 @@ func makeRoom(path string) error {
 	case info.Mode().Type() != os.ModeSocket:
 		return errors.New("there is something else of that name")
 	}
-	conn, err := net.DialTimeout("unix", path, time.Second)
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "unix", path)
 	if err == nil {
 		conn.Close()
 		return syscall.EADDRINUSE

@@ -31,7 +31,7 @@ const (
 )
 
 // A View answers a question with a value that is written as JSON. An error of
-// type *Problem is written as it is, others are 500.
+// Wrong or Absent has its own status, others are 500.
 type View func(ctx context.Context, q Params) (any, error)
 
 // Options are what a Server tells.
@@ -151,7 +151,7 @@ func (s *Server) view(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer, err := view(r.Context(), params)
-	var problem *Problem
+	var problem *problemError
 	switch {
 	case errors.As(err, &problem):
 		refuse(w, problem.Status, problem.Detail)
@@ -162,16 +162,19 @@ func (s *Server) view(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (p *Problem) Error() string { return p.Detail }
+// A problemError is the answer to a question that has none.
+type problemError Problem
+
+func (p *problemError) Error() string { return p.Detail }
 
 // Wrong is the answer to a question that is wrong.
 func Wrong(format string, args ...any) error {
-	return &Problem{http.StatusBadRequest, fmt.Sprintf(format, args...)}
+	return &problemError{http.StatusBadRequest, fmt.Sprintf(format, args...)}
 }
 
 // Absent is the answer to a question for what is not there.
 func Absent(format string, args ...any) error {
-	return &Problem{http.StatusNotFound, fmt.Sprintf(format, args...)}
+	return &problemError{http.StatusNotFound, fmt.Sprintf(format, args...)}
 }
 
 // Params are the parameters of a question, each once.
