@@ -73,14 +73,8 @@ func renewals(b *testing.B, bench bench) (p50, p99 time.Duration) {
 // BenchmarkRefresh has a known machine renew while an inventory of 100,000
 // machines is read that changes every time, and while nothing is read.
 func BenchmarkRefresh(b *testing.B) {
-	var interfaces, components strings.Builder
-	for i := range 100_000 {
-		fmt.Fprintf(&interfaces, `,{"MACAddress":"02:02:00:%02x:%02x:%02x","ComponentID":"x%d","IPAddresses":[{"IPAddress":"10.%d.%d.%d"}]}`, i>>16, i>>8&255, i&255, i, 1+i>>16, i>>8&255, i&255)
-		fmt.Fprintf(&components, `,{"ID":"x%d","Type":"Node","NID":%d}`, i, 20_000+i)
-	}
-	first := strings.TrimSuffix(inventoryOf(1), "]")
-	whole := strings.TrimSuffix(testComponents, "]}") + components.String() + "]}"
-	folder := dhcptest.Inventory(b, first+interfaces.String()+"]", whole)
+	first, interfaces, whole := largeInventory()
+	folder := dhcptest.Inventory(b, first+interfaces+"]", whole)
 	bench := newBench(b, "svc_base_uri=file://"+folder, "ipxe_base_uri=http://bss", "cache_valid=1h")
 	bench.plugin.log.Logger.SetLevel(logrus.PanicLevel)
 	for b.Loop() {
@@ -94,7 +88,7 @@ func BenchmarkRefresh(b *testing.B) {
 					return
 				default:
 				}
-				dhcptest.WriteInventory(b, folder, fmt.Sprintf(`%s,{"MACAddress":"02:03:00:00:00:01","ComponentID":"x1","IPAddresses":[{"IPAddress":"10.200.0.%d"}]}%s]`, first, 1+polls%200, interfaces.String()), whole)
+				dhcptest.WriteInventory(b, folder, fmt.Sprintf(`%s,{"MACAddress":"02:03:00:00:00:01","ComponentID":"x1","IPAddresses":[{"IPAddress":"10.200.0.%d"}]}%s]`, first, 1+polls%200, interfaces), whole)
 				_ = bench.plugin.cache.Refresh(b.Context())
 			}
 		})
@@ -108,6 +102,18 @@ func BenchmarkRefresh(b *testing.B) {
 		b.ReportMetric(float64(polls), "polls")
 	}
 	b.ReportMetric(0, "ns/op")
+}
+
+// largeInventory returns an inventory of 100,000 machines and the one of
+// inventoryOf(1): the beginning and the end of the interfaces, but for a
+// bracket, and all components.
+func largeInventory() (first, interfaces, components string) {
+	var more, whole strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&more, `,{"MACAddress":"02:02:00:%02x:%02x:%02x","ComponentID":"x%d","IPAddresses":[{"IPAddress":"10.%d.%d.%d"}]}`, i>>16, i>>8&255, i&255, i, 1+i>>16, i>>8&255, i&255)
+		fmt.Fprintf(&whole, `,{"ID":"x%d","Type":"Node","NID":%d}`, i, 20_000+i)
+	}
+	return strings.TrimSuffix(inventoryOf(1), "]"), more.String(), strings.TrimSuffix(testComponents, "]}") + whole.String() + "]}"
 }
 
 // flood has strangers ask until it is stopped, which returns how many a second
