@@ -92,8 +92,9 @@ const (
 	Events          = 10 // of a machine
 
 	queueSize   = 8192
-	readAtOnce  = 256 // machines that are copied while the one goroutine waits
-	unknownPart = 4   // strangers push out machines of SMD up to one in so many
+	gatherTime  = 20 * time.Millisecond // in which no host answers as many as fit into the queue
+	readAtOnce  = 256                   // machines that are copied while the one goroutine waits
+	unknownPart = 4                     // strangers push out machines of SMD up to one in so many
 )
 
 // A Journal is the history of all machines.
@@ -126,14 +127,19 @@ func (j *Journal) Add(e Event) {
 	}
 }
 
-// Run notes events until ctx ends.
+// Run notes events until ctx ends. It gathers them for a moment: waking this
+// goroutine for each would cost who reports more than the rest of Add.
 func (j *Journal) Run(ctx context.Context) {
+	gather := time.NewTicker(gatherTime)
+	defer gather.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case e := <-j.queue:
-			j.note(e)
+		case <-gather.C:
+		}
+		for range len(j.queue) {
+			j.note(<-j.queue)
 			j.noted.Add(1)
 		}
 	}
