@@ -12,7 +12,7 @@ import (
 
 // Limits that stand where Options names none.
 const (
-	defaultMaxTransfers = 2000
+	defaultMaxTransfers = 4000
 	defaultMaxPerClient = 20
 )
 
@@ -38,8 +38,12 @@ type Options struct {
 	// per transfer, those for Busy and Malformed from the one that receives,
 	// which waits meanwhile. A panic in it is contained.
 	OnTransfer func(Transfer)
+	// Rate is the send budget that all transfers share, in bits on the wire
+	// a second; 0 means none. A request is answered at once, everything else
+	// goes out in turn.
+	Rate int64
 	// MaxTransfers and MaxPerClient bound what runs at a time, in all and
-	// for one client address; 0 means 2000 and 20.
+	// for one client address; 0 means 4000 and 20.
 	MaxTransfers, MaxPerClient int
 }
 

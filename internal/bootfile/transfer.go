@@ -25,11 +25,12 @@ func (s *Server) answer(e *session, t *Transfer) (err error) {
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	l, err := s.line(e)
+	direct, err := s.line(e)
 	if err != nil {
 		return err
 	}
-	defer l.close()
+	defer direct.close()
+	l := newPacedLine(direct, e, s.budget)
 	err = s.send(l, e, t)
 	var f *failure
 	if errors.As(err, &f) && f.text != "" {
