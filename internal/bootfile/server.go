@@ -172,8 +172,10 @@ func (s *Server) request(ctx context.Context, from endpoint, b []byte) {
 	e.cancel(nil)
 }
 
+func (s *Server) report(t Transfer) { report(s.onTransfer, t) }
+
 // report calls the callback.
-func (s *Server) report(t Transfer) {
+func report(callback func(Transfer), t Transfer) {
 	defer func() { _ = recover() }()
-	s.onTransfer(t)
+	callback(t)
 }

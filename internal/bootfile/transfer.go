@@ -55,7 +55,7 @@ func (s *Server) send(l line, e *session, t *Transfer) error {
 	if err := e.request.acceptable(); err != nil {
 		return err
 	}
-	f, err := s.root.open(e.request.name)
+	f, err := s.root.open(Asked{Server: e.ours, Client: e.client.Addr(), File: e.request.name})
 	if err != nil {
 		return err
 	}
