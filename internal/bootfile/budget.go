@@ -38,7 +38,7 @@ func newBudget(bits int64) *budget {
 // spend takes what a packet costs out of the budget without waiting: all that
 // wait, wait longer.
 func (b *budget) spend(octets int) {
-	b.each(octets, func(n int) error {
+	_ = b.each(octets, func(n int) error {
 		b.limiter.ReserveN(time.Now(), n)
 		return nil
 	})

@@ -41,7 +41,6 @@ var contentTypes = map[string]string{
 type HTTPServer struct {
 	listener   net.Listener
 	root       root
-	limit      int
 	onTransfer func(Transfer)
 }
 

@@ -241,9 +241,11 @@ func TestHTTPLimit(t *testing.T) {
 	if _, err := io.WriteString(first, "GET /a HTTP/1.1\r\nHost: boot\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := http.ReadResponse(bufio.NewReader(first), nil); err != nil {
+	resp, err := http.ReadResponse(bufio.NewReader(first), nil)
+	if err != nil {
 		t.Fatal(err)
 	}
+	defer resp.Body.Close()
 	second := make(chan string, 1)
 	go func() { second <- ask(t, s, "GET /a") }()
 	select {

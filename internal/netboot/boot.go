@@ -11,10 +11,21 @@ import (
 // A Boot says what machines that boot load.
 type Boot struct {
 	Loaders Loaders
+	// TFTP is where this host's TFTP server is; invalid or unspecified: at
+	// the server's own address.
+	TFTP netip.Addr
 	// HTTP is this host's file server for firmware that loads by HTTP.
 	// Without a port there is none; without an address it is at the server's
 	// own.
 	HTTP netip.AddrPort
+}
+
+// Next returns the TFTP server that clients are told of.
+func (b *Boot) Next(self netip.Addr) netip.Addr {
+	if b.TFTP.Is4() && !b.TFTP.IsUnspecified() {
+		return b.TFTP
+	}
+	return self
 }
 
 // File4 returns what a client is to load: a name, by TFTP, or a URL. loader

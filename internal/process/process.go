@@ -104,3 +104,11 @@ func Share[T any](p *Process, name, settings string, start func() (T, error)) (T
 	p.shared[name] = share{service, settings}
 	return service, nil
 }
+
+// Find returns the service of that name, if somebody has started it.
+func Find[T any](p *Process, name string) (T, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	service, ok := p.shared[name].service.(T)
+	return service, ok
+}

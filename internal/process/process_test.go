@@ -27,6 +27,15 @@ func TestShare(t *testing.T) {
 	if _, err := Share(p, "tftp", "", func() (int, error) { return 0, broken }); !errors.Is(err, broken) {
 		t.Errorf("%v, want the error of start", err)
 	}
+	if got, ok := Find[int](p, "inventory"); got != 1 || !ok {
+		t.Errorf("found %v %v, want the first one", got, ok)
+	}
+	if got, ok := Find[string](p, "inventory"); ok {
+		t.Errorf("found %q, which is of another type", got)
+	}
+	if got, ok := Find[int](p, "tftp"); ok {
+		t.Errorf("found %v, which failed to start", got)
+	}
 	if got, err := Share(p, "tftp", "", start); got != 2 || err != nil {
 		t.Errorf("%v %v: a service that failed to start was kept", got, err)
 	}
