@@ -77,6 +77,11 @@ bin/coredhcp-race: build/coredhcp/main.go $(SOURCES)
 	@CGO_ENABLED=1 $(GO) build -race -buildvcs=false -tags sqlite_omit_load_extension -o $@ ./build/coredhcp
 	@touch $@
 
+# The tests have the same with 100 machines and a link that is slower by as much.
+.PHONY: test-storm
+test-storm: check-root build ## 2,000 machines load by TFTP at once over 1 Gbit/s, with a send budget and without; root
+	CORESMD_TEST_MACHINES=2000 $(GO) test -count=1 -timeout 10m -run TestTFTPStorm -v ./test
+
 # Emulated: a machine takes half a minute to its script. Four at once is what two cores bear.
 .PHONY: test-firmware
 test-firmware: check-root install-firmware build ## emulated BIOS and UEFI machines boot, by iPXE and by PXE; root

@@ -12,17 +12,22 @@ import (
 const wireOverhead = 8 + 14 + 4 + 12
 
 // burstTime is how much of the budget may go out at once: what a timer that is
-// late by as much would lose otherwise. At 1 Gbit/s it is 125 kB, which the
+// late by as much would lose otherwise. At 1 Gbit/s it is 250 kB, which the
 // buffer of a switch takes.
-const burstTime = time.Millisecond
+const burstTime = 2 * time.Millisecond
 
 // leastBurst lets two full frames out at once, however small the budget is.
 const leastBurst = 2 * (ethernetMTU + wireOverhead)
 
 // budget is the send budget that all transfers share, in octets on the wire.
 // Packets that wait go out in the order in which they came, so transfers that
-// have something to send take turns, packet by packet. nil is no budget.
-type budget struct{ limiter *rate.Limiter }
+// have something to send take turns, packet by packet. Only the first of them
+// waits for the limiter: if all had a reservation, those that came due while
+// this process was not running would go out at once. nil is no budget.
+type budget struct {
+	limiter *rate.Limiter
+	turn    chan struct{} // holds a token while somebody's packet is the next
+}
 
 // newBudget returns the budget of a link that carries so many bits a second; 0
 // is none.
@@ -32,7 +37,7 @@ func newBudget(bits int64) *budget {
 	}
 	octets := float64(bits) / 8
 	burst := max(leastBurst, int(octets*burstTime.Seconds()))
-	return &budget{rate.NewLimiter(rate.Limit(octets), burst)}
+	return &budget{rate.NewLimiter(rate.Limit(octets), burst), make(chan struct{}, 1)}
 }
 
 // spend takes what a packet costs out of the budget without waiting: all that
@@ -46,6 +51,15 @@ func (b *budget) spend(octets int) {
 
 // wait waits for a packet's turn. It returns an error only when ctx ends.
 func (b *budget) wait(ctx context.Context, octets int) error {
+	if b == nil {
+		return nil
+	}
+	select {
+	case b.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-b.turn }()
 	return b.each(octets, func(n int) error { return b.limiter.WaitN(ctx, n) })
 }
 

@@ -98,6 +98,35 @@ func TestBudgetAnswersAtOnce(t *testing.T) {
 	})
 }
 
+// After a time in which nothing ran, such as that of a machine that is busy, no
+// more goes out at once than a switch takes.
+func TestBudgetAfterAStall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudget(1e9)
+		b.turn <- struct{}{} // nobody goes on
+		var sent atomic.Int64
+		for range 1000 {
+			go func() {
+				if err := b.wait(t.Context(), frame(1468)); err != nil {
+					t.Error(err)
+				}
+				sent.Add(1)
+			}()
+		}
+		time.Sleep(50 * time.Millisecond)
+		<-b.turn
+		time.Sleep(100 * time.Microsecond)
+		if most := int64(b.limiter.Burst()/frame(1468)) + 10; sent.Load() > most {
+			t.Errorf("%d packets went out at once, at most %d may", sent.Load(), most)
+		}
+		time.Sleep(time.Second)
+		if sent.Load() != 1000 {
+			t.Errorf("%d packets went out in the end", sent.Load())
+		}
+	})
+}
+
 // A packet larger than what may go out at once, and a server without a budget.
 func TestBudgetBounds(t *testing.T) {
 	t.Parallel()
