@@ -25,9 +25,6 @@ const (
 	loaderSize = 1 << 20
 )
 
-// stormEnv names the number of machines, for make test-storm.
-const stormEnv = "CORESMD_TEST_MACHINES"
-
 // A count is what came of the machines of a storm.
 type count struct {
 	mu      sync.Mutex // guards the rest
@@ -62,12 +59,13 @@ func tftpStorm(t *testing.T, machines int, rate string) *count {
 		t.Fatal(err)
 	}
 	inventory := dhcptest.Inventory(t, "[]", `{"Components":[]}`)
-	s.serve("svc_base_uri=file://" + inventory + " snapshot_file=off ipxe_base_uri=http://192.0.2.1:8081 tftp_dir=" + s.tftp + " tftp_rate=" + rate)
+	server := s.serve("svc_base_uri=file://" + inventory + " snapshot_file=off ipxe_base_uri=http://192.0.2.1:8081 tftp_dir=" + s.tftp + " tftp_rate=" + rate)
 	host := s.net.Namespace("machines")
 	host.Attach(s.lan, "eth0", dhcptest.MAC(0x300), netip.MustParsePrefix("192.0.2.4/24"))
 	s.lan.Shape(strconv.Itoa(fullLink/fullStorm*machines), fullBuffer/fullStorm*machines)
 	host.IP("route", "add", "local", stormNet, "dev", "lo")
 	s.server.IP("route", "add", stormNet, "via", "192.0.2.4")
+	before := server.PeakMemory()
 	c := &count{booted: map[string]int{}, gaveUp: map[string]int{}}
 	var all sync.WaitGroup
 	began := time.Now()
@@ -79,6 +77,11 @@ func tftpStorm(t *testing.T, machines int, rate string) *count {
 	sent, lost := s.lan.Dropped()
 	t.Logf("%d machines, tftp_rate=%s: booted %v, gave up %v in %.1f s; at most %.2f s without a new block; %d packets, %d dropped",
 		machines, rate, c.booted, c.gaveUp, time.Since(began).Seconds(), c.longest.Seconds(), sent, lost)
+	each := (server.PeakMemory() - before) / int64(machines)
+	t.Logf("the server had %d MB before, and %d kB more for each machine", before>>20, each>>10)
+	if each > 100<<10 {
+		t.Errorf("the server took %d kB for each machine, more than 100", each>>10)
+	}
 	for i, err := range c.errs {
 		if i < 5 {
 			t.Errorf("a machine failed: %v", err)
@@ -91,22 +94,18 @@ func tftpStorm(t *testing.T, machines int, rate string) *count {
 // With the budget of the link all machines boot. Without one, beside it, machines give up.
 func TestTFTPStorm(t *testing.T) {
 	t.Parallel()
-	// Two servers at once, and the machines of both, on this host: the full storm is more than
-	// two cores bear, and then the link is not what limits it.
-	machines := fullStorm / 20
-	if text := os.Getenv(stormEnv); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		machines = n
-	}
-	rate := fmt.Sprintf("%gMbit", float64(fullLink/fullStorm*machines)/1e6)
+	contrast(t, fullStorm/20)
+}
+
+// contrast has machines load from a server with the budget of the link and, at the same time,
+// as many from one without.
+func contrast(t *testing.T, machines int) {
+	t.Helper()
 	var with, without *count
-	t.Run("both", func(t *testing.T) {
+	t.Run("storm", func(t *testing.T) {
 		t.Run("with the budget", func(t *testing.T) {
 			t.Parallel()
-			with = tftpStorm(t, machines, rate)
+			with = tftpStorm(t, machines, budgetFor(machines))
 		})
 		t.Run("without", func(t *testing.T) {
 			t.Parallel()
@@ -119,4 +118,9 @@ func TestTFTPStorm(t *testing.T) {
 	if with.lost > 0.001 || without.lost < 10*with.lost || len(without.gaveUp) == 0 {
 		t.Errorf("%.2f %% of packets got lost with the budget, %.2f %% without; there %v gave up", 100*with.lost, 100*without.lost, without.gaveUp)
 	}
+}
+
+// budgetFor is the rate of the link of a storm of so many machines.
+func budgetFor(machines int) string {
+	return fmt.Sprintf("%gMbit", float64(fullLink/fullStorm*machines)/1e6)
 }
