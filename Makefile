@@ -140,6 +140,11 @@ snapshot: bin/tools/goreleaser ## dist/: binaries for linux amd64 and arm64, not
 		BUILD_HOST=$$(uname -n) BUILD_USER=$$(id -un) GO_VERSION=$$($(GO) env GOVERSION) \
 		$< release --snapshot --skip publish --clean
 
+.PHONY: loaders
+loaders: ## build/tftpboot/: iPXE from Debian's package, under the names that machines are offered
+	@$(MAKE) install-deps DEPS=ipxe
+	@./collect_loaders.bash build/tftpboot
+
 .PHONY: image
 image: ## container image coresmd:latest
 	docker build . --tag coresmd:latest
