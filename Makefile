@@ -22,7 +22,7 @@ SOURCES := go.mod go.sum $(shell find . \( -name .git -o -name bin -o -name buil
 DEPS := postgresql udhcpc isc-dhcp-client dhcpcd-base isc-dhcp-relay tftp-hpa curl busybox iproute2 iputils-ping procps openssl \
 	git ca-certificates file
 # What the tests on emulated machines need.
-FIRMWARE := iproute2 qemu-system-x86 ipxe-qemu ipxe ovmf
+FIRMWARE := iproute2 qemu-system-x86 qemu-system-arm ipxe-qemu ipxe ovmf qemu-efi-aarch64 postgresql
 
 .PHONY: help
 help: ## list the targets
@@ -84,12 +84,22 @@ test-storm: check-root build ## 2,000 machines load by TFTP at once over 1 Gbit/
 
 # Emulated: a machine takes half a minute to its script. Four at once is what two cores bear.
 .PHONY: test-firmware
-test-firmware: check-root install-firmware build ## emulated BIOS and UEFI machines boot, by iPXE and by PXE; root
+test-firmware: check-root install-firmware build/firmware-parts build ## emulated BIOS and UEFI machines boot, by iPXE and by PXE; root
 	$(GO) test -tags firmware -count=1 -parallel 4 -timeout 15m -v ./test/firmware
 
 .PHONY: install-firmware
 install-firmware:
 	@$(MAKE) install-deps DEPS='$(FIRMWARE)'
+
+# A kernel and a static busybox out of Debian's packages, which are not installed.
+build/firmware-parts:
+	@rm -rf $@.new; mkdir -p $@.new
+	@apt-get -qq update
+	@cd $@.new; kernel=$$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/ { print $$2 }'); \
+		apt-get -qq -o APT::Sandbox::User=root download "$$kernel" busybox-static; \
+		for package in *.deb; do dpkg-deb --fsys-tarfile "$$package" | tar -x --wildcards './boot/vmlinuz-*' './bin/busybox' 2>/dev/null || true; done; \
+		mv boot/vmlinuz-* vmlinuz; mv bin/busybox busybox; rm -rf boot bin ./*.deb
+	@mv $@.new $@
 
 .PHONY: check-root
 check-root:
