@@ -107,6 +107,21 @@ func TestBootWords(t *testing.T) {
 			mods(pxe(iana.INTEL_X86PC)),
 			bootReply{"", "undionly.kpxe", "undionly.kpxe", "127.0.0.5", "127.0.0.5"},
 		},
+		"a rule's file, server and option 43": {
+			[]string{"rule=bootfile:grub.efi,next_server:192.0.2.9,option:43=0x060108ff"},
+			mods(pxe(iana.EFI_X86_64)),
+			bootReply{"PXEClient", "grub.efi", "grub.efi", "192.0.2.9", "192.0.2.9"},
+		},
+		"a rule's option 43 that says something else": {
+			[]string{"rule=option:43=0x010101ff"},
+			mods(pxe(iana.EFI_X86_64)),
+			bootReply{"", "ipxe-x86_64.efi", "ipxe-x86_64.efi", "192.0.2.1", "192.0.2.1"},
+		},
+		"a rule's file by HTTP": {
+			[]string{"rule=bootfile:http://files.example.org/b.efi"},
+			mods(httpClient),
+			bootReply{"HTTPClient", "", "http://files.example.org/b.efi", "192.0.2.1", ""},
+		},
 		"iPXE without HTTP": {
 			nil, mods(pxe(iana.EFI_X86_64), without),
 			bootReply{"", "ipxe-x86_64.efi", "ipxe-x86_64.efi", "192.0.2.1", "192.0.2.1"},

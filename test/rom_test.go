@@ -56,7 +56,7 @@ type tftpLoad struct {
 }
 
 // load loads a file from inside a namespace, as the machine at addr.
-func (r rom) load(ns *dhcptest.Namespace, addr netip.Addr, server netip.Addr, file string) (*tftpLoad, error) {
+func (r rom) load(ns *dhcptest.Namespace, addr, server netip.Addr, file string) (*tftpLoad, error) {
 	conn, err := ns.ListenPacket("udp4", netip.AddrPortFrom(addr, 0).String())
 	if err != nil {
 		return nil, err
