@@ -8,9 +8,9 @@ WORKDIR /src
 ARG BUILD_VERSION
 ARG BUILD_COMMIT
 COPY . .
-RUN make build && mkdir /empty
+RUN make build && make loaders
 
 FROM ${BASE}
 COPY --from=builder /src/bin/coredhcp /coredhcp
-COPY --from=builder /empty /tftpboot
+COPY --from=builder /src/build/tftpboot /tftpboot
 CMD ["/coredhcp"]

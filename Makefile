@@ -19,10 +19,10 @@ SOURCES := go.mod go.sum $(shell find . \( -name .git -o -name bin -o -name buil
 	-o -type f ! -name '*_test.go' \( -name '*.go' -o -path './resources/*' -o -path './internal/version/stamp/*' \) -print)
 
 # What the tests call that a fresh Debian may lack. gcc stands for build-essential: any gcc will do.
-DEPS := postgresql udhcpc isc-dhcp-client dhcpcd-base isc-dhcp-relay tftp-hpa iproute2 iputils-ping procps openssl \
+DEPS := postgresql udhcpc isc-dhcp-client dhcpcd-base isc-dhcp-relay tftp-hpa curl busybox iproute2 iputils-ping procps openssl \
 	git ca-certificates file prometheus
 # What the tests on emulated machines need.
-FIRMWARE := iproute2 qemu-system-x86 ipxe-qemu ipxe ovmf
+FIRMWARE := iproute2 qemu-system-x86 qemu-system-arm ipxe-qemu ipxe ovmf qemu-efi-aarch64 postgresql
 
 .PHONY: help
 help: ## list the targets
@@ -77,14 +77,29 @@ bin/coredhcp-race: build/coredhcp/main.go $(SOURCES)
 	@CGO_ENABLED=1 $(GO) build -race -buildvcs=false -tags sqlite_omit_load_extension -o $@ ./build/coredhcp
 	@touch $@
 
+# The tests have the same with 100 machines and a link that is slower by as much.
+.PHONY: test-storm
+test-storm: check-root build ## 2,000 machines load by TFTP at once over 1 Gbit/s; root
+	$(GO) test -tags storm -count=1 -timeout 10m -run 'TestTFTPStorm(Full|Contrast)' -v ./test
+
 # Emulated: a machine takes half a minute to its script. Four at once is what two cores bear.
 .PHONY: test-firmware
-test-firmware: check-root install-firmware build ## emulated BIOS and UEFI machines boot, by iPXE and by PXE; root
+test-firmware: check-root install-firmware build/firmware-parts build ## emulated BIOS and UEFI machines boot, by iPXE and by PXE; root
 	$(GO) test -tags firmware -count=1 -parallel 4 -timeout 15m -v ./test/firmware
 
 .PHONY: install-firmware
 install-firmware:
 	@$(MAKE) install-deps DEPS='$(FIRMWARE)'
+
+# A kernel and a static busybox out of Debian's packages, which are not installed.
+build/firmware-parts:
+	@rm -rf $@.new; mkdir -p $@.new
+	@apt-get -qq update
+	@cd $@.new; kernel=$$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/ { print $$2 }'); \
+		apt-get -qq -o APT::Sandbox::User=root download "$$kernel" busybox-static; \
+		for package in *.deb; do dpkg-deb --fsys-tarfile "$$package" | tar -x --wildcards './boot/vmlinuz-*' './bin/busybox' 2>/dev/null || true; done; \
+		mv boot/vmlinuz-* vmlinuz; mv bin/busybox busybox; rm -rf boot bin ./*.deb
+	@mv $@.new $@
 
 .PHONY: check-root
 check-root:
@@ -134,6 +149,11 @@ snapshot: bin/tools/goreleaser ## dist/: binaries for linux amd64 and arm64, not
 	@GIT_STATE=$$(./gen_version.bash --print | sed -n s/^gitState=//p) \
 		BUILD_HOST=$$(uname -n) BUILD_USER=$$(id -un) GO_VERSION=$$($(GO) env GOVERSION) \
 		$< release --snapshot --skip publish --clean
+
+.PHONY: loaders
+loaders: ## build/tftpboot/: iPXE from Debian's package, under the names that machines are offered
+	@$(MAKE) install-deps DEPS=ipxe
+	@./collect_loaders.bash build/tftpboot
 
 .PHONY: image
 image: ## container image coresmd:latest

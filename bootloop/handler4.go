@@ -37,8 +37,8 @@ type handler4 struct {
 	audit    *audit.Log  // nil: none
 	networks []*network4 // as in config
 	times    []dhcpv4.Modifier
-	boot     *netboot.Replies4
-	loaders  netboot.Loaders
+	boot     func() *netboot.Boot // what coresmd tells machines, else what is usual
+	replies  *netboot.Replies4
 	infra    *infrastructure
 	quiet    [len(reasonNames)]process.Limit // of reasons that a storm would repeat
 }
@@ -57,7 +57,7 @@ type exchange4 struct {
 	dry      bool                 // nothing is changed, counted or logged by this exchange
 	relay    *dhcpv4.RelayOptions // option 82; nil: none that parses
 	left     time.Duration        // of a lease that could not be renewed; else 0
-	boot     netboot.Client
+	client   netboot.Client
 	bootfile string
 	why      reason
 	detail   string
@@ -259,17 +259,8 @@ func (h *handler4) extend(x *exchange4) exchange.Verdict {
 
 // describe decides what a client that boots is told.
 func (h *handler4) describe(x *exchange4) {
-	x.boot = netboot.FromV4(x.req)
-	switch x.boot.Kind {
-	case netboot.IPXE:
-		x.bootfile = h.scriptPath
-	case netboot.PXE:
-		name, ok := h.loaders.Loader(x.boot.Archs)
-		if !ok {
-			x.detail = fmt.Sprintf("no loader for architecture %v", x.boot.Archs)
-		}
-		x.bootfile = name
-	}
+	x.client = netboot.FromV4(x.req)
+	x.bootfile, x.detail = h.boot().File4(x.req, x.client, x.self, "", h.scriptPath)
 }
 
 // standIn puts this host's own address in the place of a server identifier

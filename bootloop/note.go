@@ -15,7 +15,7 @@ import (
 func (h *handler4) startJournal() (err error) {
 	h.journal, err = process.Share(h.process, "journal", "", func() (*journal.Journal, error) {
 		j := journal.New(journal.Options{Owner: func(a netip.Addr) (journal.MAC, bool) {
-			ask, ok := process.Published[func(netip.Addr) ([6]byte, bool)](h.process, "owner of an address")
+			ask, ok := process.Find[func(netip.Addr) ([6]byte, bool)](h.process, "owner of an address")
 			if !ok {
 				return journal.MAC{}, false
 			}
@@ -62,7 +62,7 @@ func (h *handler4) note(x *exchange4, v exchange.Verdict, at time.Time) {
 		Kind: journal.Exchange, At: at, MAC: x.mac,
 		Plugin: "bootloop", Message: x.ask.State.Message(), State: x.ask.State.String(), Verdict: v.String(),
 		Reason: x.why.String(), Detail: x.detail, Addr: x.addr, Leased: v == exchange.Ack && x.addr.IsValid(),
-		Bootfile: x.bootfile, Boots: x.boot.Kind != netboot.NotBooting, IPXE: x.boot.Kind == netboot.IPXE,
+		Bootfile: x.bootfile, Boots: x.client.Kind != netboot.NotBooting, IPXE: x.client.Kind == netboot.IPXE,
 		Shown: journal.Shown(shown),
 	})
 	event := exchange.LeaseEvent(x.ask.State, v)

@@ -17,7 +17,7 @@ func (h *handler4) reply4(x *exchange4) *dhcpv4.DHCPv4 {
 	if selection, ok := link.SubnetSelection(x.req); ok {
 		mods = append(mods, dhcpv4.WithOption(selection))
 	}
-	for _, modify := range h.boot.Append(mods, x.req, x.boot, x.self, x.bootfile) {
+	for _, modify := range h.replies.Append(mods, x.req, x.client, h.boot().Next(x.self), x.bootfile) {
 		modify(x.prepared)
 	}
 	return x.prepared

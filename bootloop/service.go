@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"sync"
 
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
 	"github.com/OpenCHAMI/coresmd/internal/lease"
@@ -27,10 +28,17 @@ func start(c config, p *process.Process, log *logrus.Entry) (*handler4, error) {
 		config: c, process: p, log: log, metrics: m,
 		networks: newNetworks4(c),
 		times:    exchange.NewTimes(c.leaseTime).Modifiers(),
-		boot:     netboot.NewReplies4(netboot.DefaultLoaders()),
-		loaders:  netboot.DefaultLoaders(),
+		replies:  netboot.NewReplies4(netboot.DefaultLoaders()),
 		infra:    newInfrastructure(log, c),
 	}
+	// Whose directive stands first does not matter: nobody asks before the
+	// first packet.
+	h.boot = sync.OnceValue(func() *netboot.Boot {
+		if boot, ok := process.Find[*netboot.Boot](p, "boot files"); ok {
+			return boot
+		}
+		return &netboot.Boot{Loaders: netboot.DefaultLoaders()}
+	})
 	for _, step := range []func() error{h.startJournal, h.startAudit, h.openLeases} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("bootloop: %w", err)

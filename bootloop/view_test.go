@@ -23,7 +23,7 @@ func (b bench) dry(mac string, kind dhcpv4.MessageType, with ...dhcpv4.Modifier)
 	req := dhcptest.Request4(b.tb, mac, kind, with...)
 	prepared, _ := dhcptest.Prepare4(req)
 	dhcptest.ServerID(self)(req, prepared)
-	try, ok := process.Published[func(req, resp *dhcpv4.DHCPv4, from process.Origin) exchange.Dry](b.p, "dry run of DHCPv4")
+	try, ok := process.Find[func(req, resp *dhcpv4.DHCPv4, from process.Origin) exchange.Dry](b.p, "dry run of DHCPv4")
 	if !ok {
 		b.tb.Fatal("the plugin publishes no dry run")
 	}
@@ -71,7 +71,7 @@ func TestLeaseView(t *testing.T) {
 	b := newBench(t, "subnet=192.0.2.0/24,pool:192.0.2.200-192.0.2.209")
 	b.dora(one)
 	b.dora(two)
-	view, ok := process.Published[status.LeaseView](b.p, status.PublishedLeases)
+	view, ok := process.Find[status.LeaseView](b.p, status.PublishedLeases)
 	if !ok {
 		t.Fatal("the plugin publishes no leases")
 	}

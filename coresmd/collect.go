@@ -19,8 +19,12 @@ var outcomes = [...]bootfile.Outcome{
 }
 
 func (m *metrics) transferred(t bootfile.Transfer) {
-	m.transfers[t.Outcome].Inc()
-	m.octets.Add(float64(max(t.Sent, 0)))
+	protocol := "tftp"
+	if t.HTTP {
+		protocol = "http"
+	}
+	m.transfers[protocol][t.Outcome].Inc()
+	m.octets[protocol].Add(float64(max(t.Sent, 0)))
 }
 
 // watchProcess registers what every program tells of itself.

@@ -3,6 +3,7 @@ package coresmd
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -39,14 +40,18 @@ type config struct {
 
 	tftp       bool
 	tftpDir    string
+	tftpAddr   netip.Addr // invalid: all
 	tftpPort   uint16
+	tftpRate   int64 // bits a second; 0: no budget
 	singlePort bool
+	bootHTTP   netip.AddrPort // port 0: no server; no address: all
+	archFiles  []netboot.Loader
 
 	rules     *rule.Set
 	declared  []link.Network // subnets, and those of rules
 	networks  link.Table     // of those of declared that are IPv4
 	neighbour bool           // a TFTP server of the site's own may hold the port
-	loaders   netboot.Loaders
+	boot      netboot.Boot
 	script    netboot.Script
 	scripts   map[string]netboot.Script // those of rules, by their URLs
 	shadowed  bool                      // both boot URLs are given
@@ -54,7 +59,7 @@ type config struct {
 
 // options declares what a directive may hold.
 func (c *config) options() args.Options {
-	return slices.Concat(c.inventoryOptions(), trustOptions(&c.trust), c.replyOptions(), c.ruleOptions(), c.statusOptions())
+	return slices.Concat(c.inventoryOptions(), trustOptions(&c.trust), c.replyOptions(), c.bootOptions(), c.ruleOptions(), c.statusOptions())
 }
 
 // inventoryOptions are those of how SMD is read.
@@ -107,6 +112,20 @@ func (c *config) replyOptions() args.Options {
 			Help: "Lease time. Clients renew after half of it.",
 		},
 		{
+			Name: "domain", Value: args.Domain(&c.domain),
+			Help: "Domain that is appended to host names.",
+		},
+		{
+			Name: "subnet", Value: args.List(&c.subnets, link.Grammar, link.ParseNetwork), Repeat: true,
+			Help: "A network with its routers, name servers and mask. Once one is declared, a machine gets only an address of the network it asks from.",
+		},
+	}
+}
+
+// bootOptions are those of the file servers and the loaders.
+func (c *config) bootOptions() args.Options {
+	return args.Options{
+		{
 			Name: "single_port", Value: args.Bool(&c.singlePort), Default: "false",
 			Help: "TFTP transfers use the listening port only, for firewalls that know no TFTP.",
 		},
@@ -119,16 +138,24 @@ func (c *config) replyOptions() args.Options {
 			Help: "Folder of the boot files. Files that it lacks and that are built in are served all the same.",
 		},
 		{
+			Name: "tftp_addr", Value: args.Of(&c.tftpAddr, "an IP address", parseAddr),
+			Help: "Address that the TFTP server is bound to, and that machines are told. Without it the server is bound to all, and machines are told the server identifier.",
+		},
+		{
 			Name: "tftp_port", Value: args.Port(&c.tftpPort), Default: "69",
 			Help: "UDP port of the TFTP server.",
 		},
 		{
-			Name: "domain", Value: args.Domain(&c.domain),
-			Help: "Domain that is appended to host names.",
+			Name: "tftp_rate", Value: args.Of(&c.tftpRate, "a rate from 1Mbit to 400Gbit a second, or off", parseRate), Default: "1Gbit",
+			Help: "What all TFTP transfers together may send: the speed of the link to the machines. They take turns, so that a rack that boots at once neither overflows the link nor leaves a machine waiting. `off` sends as fast as machines ask.",
 		},
 		{
-			Name: "subnet", Value: args.List(&c.subnets, link.Grammar, link.ParseNetwork), Repeat: true,
-			Help: "A network with its routers, name servers and mask. Once one is declared, a machine gets only an address of the network it asks from.",
+			Name: "boot_http", Value: args.Of(&c.bootHTTP, "a port, or ADDRESS:PORT", parseListen),
+			Help: "TCP port where the same files are served by HTTP, for UEFI machines that boot so. They are told a URL with the server identifier, or with the address given here, which then is the only one that is listened on. Without it there is no such server.",
+		},
+		{
+			Name: "bootfile_arch", Value: args.List(&c.archFiles, netboot.LoaderGrammar, netboot.ParseLoader), Repeat: true,
+			Help: "The loader of an architecture, by its number or name in the table of boot files; for one that loads by HTTP also a URL.",
 		},
 	}
 }
@@ -198,6 +225,43 @@ func parseSize(text string) (int64, error) {
 	return n << 20, nil
 }
 
+func parseAddr(text string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Addr{}, errors.New("not an address")
+	}
+	return a, nil
+}
+
+// parseListen reads a port, or an address with a port.
+func parseListen(text string) (netip.AddrPort, error) {
+	if port, err := strconv.ParseUint(text, 10, 16); err == nil && port > 0 {
+		return netip.AddrPortFrom(netip.Addr{}, uint16(port)), nil
+	}
+	at, err := netip.ParseAddrPort(text)
+	if err != nil || at.Port() == 0 {
+		return netip.AddrPort{}, errors.New("neither a port nor an address with a port")
+	}
+	return at, nil
+}
+
+// parseRate reads bits a second, as tc(8) writes them.
+func parseRate(text string) (int64, error) {
+	if text == "off" {
+		return 0, nil
+	}
+	for unit, bits := range map[string]float64{"Mbit": 1e6, "Gbit": 1e9} {
+		number, ok := strings.CutSuffix(text, unit)
+		if n, err := strconv.ParseFloat(number, 64); ok && err == nil {
+			if rate := n * bits; rate >= 1e6 && rate <= 400e9 {
+				return int64(rate), nil
+			}
+			return 0, errors.New("out of range")
+		}
+	}
+	return 0, errors.New("not a rate")
+}
+
 // parse reads the words of a directive. It touches nothing outside.
 func parse(words []string) (config, error) {
 	var c config
@@ -226,18 +290,35 @@ func (c *config) validate(given args.Given) error {
 	if c.smd != nil && c.smd.Scheme != "file" {
 		errs = append(errs, c.trust.Validate(c.smd))
 	}
+	if !c.tftp && c.tftpAddr.IsValid() {
+		errs = append(errs, errors.New("tftp_addr is given and tftp is off; wanted one of the two"))
+	}
+	errs = append(errs, c.chooseLoaders())
 	if err := c.compile(); err != nil {
 		return errors.Join(append(errs, err)...)
 	}
 	return errors.Join(append(errs, c.link(), c.parseScripts())...)
 }
 
+// chooseLoaders lists the loaders, those of the directive in place of others.
+func (c *config) chooseLoaders() error {
+	var errs []error
+	c.boot = netboot.Boot{Loaders: netboot.DefaultLoaders(), HTTP: c.bootHTTP, TFTP: c.tftpAddr}
+	given := make(map[iana.Arch]string)
+	for _, l := range c.archFiles {
+		if other, twice := given[l.Arch]; twice {
+			errs = append(errs, fmt.Errorf("bootfile_arch names two loaders for architecture %d, %s and %s; wanted one", l.Arch, other, l.File))
+		}
+		given[l.Arch], c.boot.Loaders[l.Arch] = l.File, l.File
+	}
+	return errors.Join(errs...)
+}
+
 // derive fills in what follows from the words.
 func (c *config) derive() {
-	c.loaders = netboot.DefaultLoaders()
 	if c.neighbour {
-		c.loaders[iana.EFI_X86_64] = "ipxe.efi"
-		c.loaders[iana.EFI_BC] = "ipxe.efi"
+		c.boot.Loaders[iana.EFI_X86_64] = "ipxe.efi"
+		c.boot.Loaders[iana.EFI_BC] = "ipxe.efi"
 	}
 	switch {
 	case c.bootScript != nil:

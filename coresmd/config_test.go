@@ -1,6 +1,7 @@
 package coresmd
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/dhcptest"
+	"github.com/OpenCHAMI/coresmd/internal/netboot"
 	"github.com/OpenCHAMI/coresmd/internal/rule"
 	"github.com/google/go-cmp/cmp"
 )
@@ -25,7 +27,7 @@ type settings struct {
 func settingsOf(c config) settings {
 	return settings{
 		c.smd.String(), c.script.For([6]byte{2, 0, 0, 0, 0, 1}), c.trust.CAFile, c.domain, c.tftpDir, c.cacheValid, c.leaseTime,
-		c.tftp, c.singlePort, c.neighbour, c.shadowed, c.tftpPort, len(c.subnets), c.loaders[7],
+		c.tftp, c.singlePort, c.neighbour, c.shadowed, c.tftpPort, len(c.subnets), c.boot.Loaders[7],
 	}
 }
 
@@ -119,7 +121,46 @@ argument 8 "node_pattern={nid}": node_pattern: hostname "{nid}": unknown placeho
 	}
 }
 
-// TestManual compares the tables of the manual page with what is declared.
+// The words of the boot servers.
+func TestBootDirectives(t *testing.T) {
+	t.Parallel()
+	for words, want := range map[string]string{
+		"":                          "tftp :69 1000000000, http ",
+		"tftp_rate=off":             "tftp :69 0, http ",
+		"tftp_rate=2.5Gbit":         "tftp :69 2500000000, http ",
+		"tftp_rate=1Mbit":           "tftp :69 1000000, http ",
+		"tftp_addr=192.0.2.5":       "tftp 192.0.2.5:69 1000000000, http ",
+		"tftp_addr=2001:db8::5":     "tftp [2001:db8::5]:69 1000000000, http ",
+		"boot_http=8082":            "tftp :69 1000000000, http :8082",
+		"boot_http=192.0.2.5:80":    "tftp :69 1000000000, http 192.0.2.5:80",
+		"boot_http=[2001:db8::5]:1": "tftp :69 1000000000, http [2001:db8::5]:1",
+		"tftp_rate=1GBit":           `argument 3 "tftp_rate=1GBit": tftp_rate: not a rate; wanted a rate from 1Mbit to 400Gbit a second, or off`,
+		"tftp_rate=0Mbit":           `argument 3 "tftp_rate=0Mbit": tftp_rate: out of range; wanted a rate from 1Mbit to 400Gbit a second, or off`,
+		"tftp_rate=NaNMbit":         `argument 3 "tftp_rate=NaNMbit": tftp_rate: out of range; wanted a rate from 1Mbit to 400Gbit a second, or off`,
+		"tftp_addr=eth0":            `argument 3 "tftp_addr=eth0": tftp_addr: not an address; wanted an IP address`,
+		"tftp_addr=::1 tftp=off":    `tftp_addr is given and tftp is off; wanted one of the two`,
+		"boot_http=0":               `argument 3 "boot_http=0": boot_http: neither a port nor an address with a port; wanted a port, or ADDRESS:PORT`,
+		"boot_http=192.0.2.5":       `argument 3 "boot_http=192.0.2.5": boot_http: neither a port nor an address with a port; wanted a port, or ADDRESS:PORT`,
+		"bootfile_arch=efi_arm64:a": `argument 3 "bootfile_arch=efi_arm64:a": bootfile_arch: no architecture "efi_arm64"; did you mean efi-arm64?; wanted ARCH:FILE such as 9:ipxe-x86_64.efi or efi-riscv64:ipxe-riscv64.efi`,
+		"bootfile_arch=7:a bootfile_arch=efi-x86-64:b": `bootfile_arch names two loaders for architecture 7, a and b; wanted one`,
+	} {
+		c, err := parse(append([]string{"svc_base_uri=http://smd", "ipxe_base_uri=http://bss"}, strings.Fields(words)...))
+		var got string
+		if err != nil {
+			got = strings.TrimPrefix(err.Error(), "coresmd directive:\n")
+		} else {
+			got = fmt.Sprintf("tftp %s %d, http ", listenOn(c.tftpAddr, c.tftpPort), c.tftpRate)
+			if port := c.bootHTTP.Port(); port != 0 {
+				got += listenOn(c.bootHTTP.Addr(), port)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", words, diff)
+		}
+	}
+}
+
+// TestManual compares the tables of the manual pages with what is declared.
 func TestManual(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("README.md")
@@ -130,6 +171,13 @@ func TestManual(t *testing.T) {
 		if !strings.Contains(string(page), table) {
 			t.Errorf("README.md lacks the table of %s:\n%s", name, table)
 		}
+	}
+	page, err = os.ReadFile("../docs/boot.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if table := netboot.Table(); !strings.Contains(string(page), table) {
+		t.Errorf("docs/boot.md lacks the table of architectures:\n%s", table)
 	}
 }
 

@@ -26,7 +26,7 @@ const publishedDry4 = "dry run of DHCPv4"
 type dry4 = func(req, resp *dhcpv4.DHCPv4, from process.Origin) exchange.Dry
 
 func (v *views) explain(ctx context.Context, q status.Params) (any, error) {
-	h, ok := process.Published[*handler4](v.process, publishedHandler4)
+	h, ok := process.Find[*handler4](v.process, publishedHandler4)
 	if !ok {
 		return nil, status.Absent("coresmd is not among the plugins of server4")
 	}
@@ -199,7 +199,7 @@ func (e *explained) through(with ...dhcpv4.Modifier) {
 	if stop {
 		e.dry.Reply = reply
 	}
-	if next, ok := process.Published[dry4](e.h.process, publishedDry4); ok && v == exchange.Pass {
+	if next, ok := process.Find[dry4](e.h.process, publishedDry4); ok && v == exchange.Pass {
 		e.dry, e.plugin = next(req, prepared, from), "bootloop"
 	}
 }

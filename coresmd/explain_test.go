@@ -152,7 +152,7 @@ func TestFindings(t *testing.T) {
 		},
 		"no loader": {
 			func(t *testing.T) bench { return heard(t) }, "machine=" + node + "&arch=27",
-			[]string{"error: there is no loader for architecture [EFI RISC-V 64-bit]", "info: DISCOVER is answered with OFFER of 192.0.2.11: no loader for architecture [EFI RISC-V 64-bit] (coresmd)"},
+			[]string{"error: x3000c0s0b0n0 (02:00:00:00:00:01) is told of no boot file: no loader for architecture 27 efi-riscv64", "info: DISCOVER is answered with OFFER of 192.0.2.11: no loader for architecture 27 efi-riscv64 (coresmd)"},
 		},
 		"script service dead": {
 			func(t *testing.T) bench { return heard(t, "ipxe_uri=http://127.0.0.1:1/") }, "machine=" + node,

@@ -118,13 +118,13 @@ func (e *explained) stranger(f *found) {
 // bootfile tells of a loader that the machine cannot get.
 func (e *explained) bootfile(f *found) {
 	x := &e.x
-	if x.boot.Kind != netboot.PXE || e.plugin != "coresmd" || e.dry.Reply == nil {
+	if x.boot.Kind == netboot.NotBooting || e.plugin != "coresmd" || e.dry.Reply == nil {
 		return
 	}
 	switch {
 	case x.bootfile == "":
-		f.add(severe, "a rule with bootfile:NAME", "there is no loader for architecture %v", x.boot.Archs)
-	case strings.Contains(x.bootfile, "://"), e.h.tftpServer == nil, x.told.NextServer.IsValid():
+		f.add(severe, "bootfile_arch=, boot_http=, or a rule with bootfile:NAME", "%s is told of no boot file: %s", e.who(), x.detail)
+	case strings.Contains(x.bootfile, "://"), e.h.tftpServer == nil, e.h.next(x) != x.self:
 	case !e.h.tftpServer.Has(x.bootfile):
 		f.add(severe, "put the file there", "loader %s is missing in %s", x.bootfile, e.h.tftpDir)
 	}

@@ -271,25 +271,12 @@ func (h *handler4) prefixOf(x *exchange4, a netip.Addr) int {
 
 // describe decides what else the machine is told.
 func (h *handler4) describe(x *exchange4) {
-	x.detail = x.told.NoName
-	switch x.boot.Kind {
-	case netboot.IPXE:
-		x.bootfile = h.scriptOf(x.machine, x.told)
-	case netboot.PXE:
-		x.bootfile = x.told.Bootfile
-		if x.bootfile == "" {
-			h.load(x)
-		}
+	var script string
+	if x.boot.Kind == netboot.IPXE {
+		script = h.scriptOf(x.machine, x.told)
 	}
-}
-
-// load finds the loader for the client's architecture.
-func (h *handler4) load(x *exchange4) {
-	name, ok := h.loaders.Loader(x.boot.Archs)
-	if !ok {
-		x.detail = strings.TrimPrefix(x.detail+"; ", "; ") + fmt.Sprintf("no loader for architecture %v", x.boot.Archs)
-	}
-	x.bootfile = name
+	file, note := h.boot.File4(x.req, x.boot, x.self, x.told.Bootfile, script)
+	x.bootfile, x.detail = file, strings.Trim(x.told.NoName+"; "+note, "; ")
 }
 
 // standIn puts this host's own address in the place of a server identifier

@@ -324,11 +324,11 @@ var rows = map[string]row{
 	},
 	"pxe-unknown-architecture": {
 		node, discover, mods(pxe(iana.NEC_PC98)), "reply",
-		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" reason="no loader for architecture [NEC/PC98]"`,
+		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" reason="no loader for architecture 1 nec-pc98"`,
 	},
 	"pxe-one-octet-93": {
 		node, discover, mods(raw(93, 7)), "reply",
-		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" reason="no loader for architecture []"`,
+		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" reason="no loader for architecture (none given)"`,
 	},
 	"pxe-architecture-of-60": {
 		node, discover, mods(dhcpv4.WithOption(dhcpv4.OptClassIdentifier("PXEClient:Arch:00007:UNDI:003016"))), "reply",
@@ -340,7 +340,7 @@ var rows = map[string]row{
 	},
 	"http-client": {
 		node, discover, mods(httpClient), "reply",
-		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001"`,
+		`info OFFER mac="02:00:00:00:00:01" xid="0xcafe0001" message="DISCOVER" state="discover" id="x3000c0s0b0n0" type="Node" ip="192.0.2.11" hostname="nid0001" reason="no boot_http for firmware that loads by HTTP"`,
 	},
 	"ipxe-raw": {
 		node, request, mods(pxe(iana.EFI_X86_64), raw(77, 'i', 'P', 'X', 'E'), ciaddr("192.0.2.11")), "reply",

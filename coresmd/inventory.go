@@ -32,6 +32,9 @@ func (s *service) startInventory() (err error) {
 		}
 		return s.runInventory(source), nil
 	})
+	if err == nil {
+		process.Publish(s.process, publishedOwner, func(a netip.Addr) ([6]byte, bool) { return s.cache.Owner(a) })
+	}
 	return err
 }
 
@@ -59,7 +62,6 @@ func (s *service) runInventory(source smd.Source) *smd.Cache {
 	})
 	report.status = cache.Status
 	s.process.Claim(cache.Claims)
-	process.Publish(s.process, publishedOwner, func(a netip.Addr) ([6]byte, bool) { return cache.Owner(a) })
 	watch(s.process.Registry, cache.Status)
 	limit := firstPollLimit
 	if report.restored(cache.Restore()) {

@@ -2,7 +2,6 @@ package coresmd
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,23 +13,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// freeTCP returns an address of loopback that nobody listened on a moment ago.
-func freeTCP(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // TestListener has two directives of one process that share a listener, one
 // that disagrees, and addresses that are taken.
 func TestListener(t *testing.T) {
 	t.Parallel()
 	folder := dhcptest.Inventory(t, testInterfaces, testComponents)
-	addr, socket := freeTCP(t), filepath.Join(t.TempDir(), "s")
+	addr, socket := fmt.Sprint("127.0.0.1:", freeTCP(t)), filepath.Join(t.TempDir(), "s")
 	words := fmt.Sprintf("svc_base_uri=file://%s ipxe_base_uri=http://bss tftp=off http_addr=%s http_socket=%s http_host=dhcp.example.org", folder, addr, socket)
 	if _, err := try(t, words, words+" lease_time=5m"); err != nil {
 		t.Fatal(err)
@@ -57,7 +45,7 @@ func TestListener(t *testing.T) {
 	} {
 		directives := []string{directive}
 		if want == "" {
-			other := strings.NewReplacer(addr, freeTCP(t), socket, socket+"2").Replace
+			other := strings.NewReplacer(addr, fmt.Sprint("127.0.0.1:", freeTCP(t)), socket, socket+"2").Replace
 			want = fmt.Sprintf("coresmd: status listener: two directives of one process differ: http_addr=%[1]s http_socket=%[2]s http_host=dhcp.example.org ready_age=10m0s, and http_addr=%[1]s http_socket=%[2]s http_host=dhcp.example.org ready_age=5m0s", other(addr), other(socket))
 			directives = []string{other(words), other(directive)}
 		}

@@ -76,8 +76,8 @@ type metrics struct {
 	polls    []prometheus.Counter  // by smd.Outcome
 	pollTime []prometheus.Observer // by smd.Outcome
 
-	transfers    map[bootfile.Outcome]prometheus.Counter // by TFTP
-	octets       prometheus.Counter                      // by TFTP
+	transfers    map[string]map[bootfile.Outcome]prometheus.Counter // by protocol
+	octets       map[string]prometheus.Counter                      // by protocol
 	certificates certificates
 }
 
@@ -95,14 +95,18 @@ func newMetrics(p *process.Process) *metrics {
 	octets := p.Counters("coresmd", "transfer_bytes_total", "Octets of boot files that clients acknowledged, by protocol.", "protocol")
 
 	m := &metrics{
-		replies: make(map[exchange.Verdict]prometheus.Counter), transfers: make(map[bootfile.Outcome]prometheus.Counter),
+		replies: make(map[exchange.Verdict]prometheus.Counter), transfers: make(map[string]map[bootfile.Outcome]prometheus.Counter),
 		took:         p.Seconds("coresmd", "handler_seconds", "Time that a request took in the plugin.", nil).WithLabelValues(),
 		panics:       p.Counter("coresmd", "panics_total", "Panics that were contained."),
-		octets:       octets.WithLabelValues("tftp"),
+		octets:       make(map[string]prometheus.Counter),
 		certificates: newCertificates(p),
 	}
-	for _, o := range outcomes {
-		m.transfers[o] = transfers.WithLabelValues("tftp", string(o))
+	for _, protocol := range []string{"tftp", "http"} {
+		m.octets[protocol] = octets.WithLabelValues(protocol)
+		m.transfers[protocol] = make(map[bootfile.Outcome]prometheus.Counter)
+		for _, o := range outcomes {
+			m.transfers[protocol][o] = transfers.WithLabelValues(protocol, string(o))
+		}
 	}
 	for _, s := range exchange.States() {
 		m.requests = append(m.requests, requests.WithLabelValues(s.Message(), s.String()))

@@ -27,7 +27,7 @@ type owner = func(netip.Addr) ([6]byte, bool)
 func (s *service) startJournal() (err error) {
 	s.journal, err = process.Share(s.process, "journal", "", func() (*journal.Journal, error) {
 		j := journal.New(journal.Options{Owner: func(a netip.Addr) (journal.MAC, bool) {
-			ask, ok := process.Published[owner](s.process, publishedOwner)
+			ask, ok := process.Find[owner](s.process, publishedOwner)
 			if !ok {
 				return journal.MAC{}, false
 			}
@@ -122,6 +122,9 @@ func (s *service) noteTransfer(t bootfile.Transfer) {
 	}
 	e := journal.Event{
 		Kind: journal.TFTP, At: time.Now(), From: t.Client.Addr().Unmap(), Verdict: string(t.Outcome), Bootfile: t.Name, Octets: t.Sent,
+	}
+	if t.HTTP {
+		e.Kind = journal.HTTP
 	}
 	if t.Err != nil {
 		e.Detail = fmt.Sprint(t.Err)

@@ -33,7 +33,7 @@ func newFixed4(c config) *fixed4 {
 		lease:    exchange.NewTimes(c.leaseTime).Modifiers(),
 		networks: make(map[netip.Prefix][]dhcpv4.Modifier),
 		explicit: make(map[netip.Prefix]bool),
-		boot:     netboot.NewReplies4(c.loaders),
+		boot:     netboot.NewReplies4(c.boot.Loaders),
 	}
 	for _, n := range c.declared {
 		if n.Prefix.Addr().Is4() {
@@ -118,18 +118,18 @@ func (h *handler4) reply4(x *exchange4) *dhcpv4.DHCPv4 {
 	if selection, ok := link.SubnetSelection(x.req); ok {
 		mods = append(mods, dhcpv4.WithOption(selection))
 	}
-	for _, modify := range h.fixed.boot.Append(mods, x.req, x.boot, x.next(), x.bootfile) {
+	for _, modify := range h.fixed.boot.Append(mods, x.req, x.boot, h.next(x), x.bootfile) {
 		modify(x.prepared)
 	}
 	return x.prepared
 }
 
 // next is the server that the machine loads from.
-func (x *exchange4) next() netip.Addr {
+func (h *handler4) next(x *exchange4) netip.Addr {
 	if x.told.NextServer.IsValid() {
 		return x.told.NextServer
 	}
-	return x.self
+	return h.boot.Next(x.self)
 }
 
 // maskBits returns the prefix length that takes the place of that of the

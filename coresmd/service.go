@@ -1,8 +1,10 @@
 package coresmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/OpenCHAMI/coresmd/internal/audit"
 	"github.com/OpenCHAMI/coresmd/internal/bootfile"
 	"github.com/OpenCHAMI/coresmd/internal/journal"
+	"github.com/OpenCHAMI/coresmd/internal/netboot"
 	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/OpenCHAMI/coresmd/internal/smd"
 	"github.com/OpenCHAMI/coresmd/internal/version"
@@ -35,7 +38,7 @@ type service struct {
 // its surroundings is an error here.
 func start(c config, p *process.Process, log *logrus.Entry) (*service, error) {
 	s := &service{config: c, process: p, log: log, born: time.Now()}
-	steps := []func() error{s.startMetrics, s.startJournal, s.startAudit, s.startTFTP, s.startInventory, s.startListener}
+	steps := []func() error{s.startMetrics, s.startJournal, s.startAudit, s.startBoot, s.startInventory, s.startListener}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("coresmd: %w", err)
@@ -56,49 +59,111 @@ func (s *service) startMetrics() (err error) {
 	return err
 }
 
-func (s *service) startTFTP() error {
-	if !s.tftp {
-		return nil
+// startBoot publishes what machines that boot are told, for bootloop, and starts
+// the servers of their files.
+func (s *service) startBoot() error {
+	settings := s.bootWords()
+	_, err := process.Share(s.process, "boot files", settings, func() (*netboot.Boot, error) { return &s.boot, nil })
+	if err == nil && s.tftp {
+		err = s.startTFTP()
 	}
-	addr := fmt.Sprintf(":%d", s.tftpPort)
-	settings := fmt.Sprintf("tftp_dir=%s single_port=%v", s.tftpDir, s.singlePort)
+	if err == nil && s.bootHTTP.Port() != 0 {
+		err = s.startHTTP()
+	}
+	return err
+}
+
+// bootWords are the words of a directive that say what machines are told.
+func (s *service) bootWords() string {
+	var words []string
+	for _, l := range s.archFiles {
+		words = append(words, fmt.Sprintf("bootfile_arch=%d:%s", l.Arch, l.File))
+	}
+	if s.bootHTTP.Port() != 0 {
+		words = append(words, "boot_http="+listenOn(s.bootHTTP.Addr(), s.bootHTTP.Port()))
+	}
+	if s.tftpAddr.IsValid() {
+		words = append(words, "tftp_addr="+s.tftpAddr.String())
+	}
+	return cmp.Or(strings.Join(words, " "), "no words of their own")
+}
+
+func (s *service) startTFTP() error {
+	addr := listenOn(s.tftpAddr, s.tftpPort)
+	settings := fmt.Sprintf("tftp_dir=%s single_port=%v tftp_rate=%d", s.tftpDir, s.singlePort, s.tftpRate)
 	var err error
 	s.tftpServer, err = process.Share(s.process, "TFTP "+addr, settings, func() (*bootfile.Server, error) {
-		server, err := s.listenTFTP(addr)
+		o := s.bootFiles(addr)
+		o.SinglePort, o.Rate = s.singlePort, s.tftpRate
+		server, err := bootfile.Listen(o)
 		if err != nil && s.neighbour {
 			s.log.Warnf("%v: boot files are left to the TFTP server that is there", err)
 			return nil, nil
 		}
-		return server, err
+		if err != nil {
+			return nil, err
+		}
+		s.lookAt(server)
+		s.serve("TFTP", server.Run)
+		return server, nil
 	})
 	return err
 }
 
-func (s *service) listenTFTP(addr string) (*bootfile.Server, error) {
-	server, err := bootfile.Listen(bootfile.Options{
-		Addr: addr, Dir: s.tftpDir, SinglePort: s.singlePort,
+func (s *service) startHTTP() error {
+	addr := listenOn(s.bootHTTP.Addr(), s.bootHTTP.Port())
+	_, err := process.Share(s.process, "boot_http "+addr, "tftp_dir="+s.tftpDir, func() (*bootfile.HTTPServer, error) {
+		server, err := bootfile.ListenHTTP(s.bootFiles(addr))
+		if err != nil {
+			return nil, fmt.Errorf("boot_http: %w", err)
+		}
+		if !s.tftp {
+			s.lookAt(server)
+		}
+		s.serve("HTTP", server.Run)
+		return server, nil
+	})
+	return err
+}
+
+// listenOn is the address to bind; without one it is all.
+func listenOn(a netip.Addr, port uint16) string {
+	if !a.IsValid() {
+		return fmt.Sprintf(":%d", port)
+	}
+	return netip.AddrPortFrom(a, port).String()
+}
+
+// bootFiles says what both servers serve.
+func (s *service) bootFiles(addr string) bootfile.Options {
+	return bootfile.Options{
+		Addr: addr, Dir: s.tftpDir,
 		BuiltIn: resources.BootFiles(),
 		Alternates: map[string]string{
 			"ipxe.efi":        "ipxe-x86_64.efi",
 			"ipxe-x86_64.efi": "ipxe.efi",
 		},
 		OnTransfer: s.transferred,
-	})
-	if err != nil {
-		return nil, err
 	}
+}
+
+// lookAt warns of a folder that does not exist.
+func (s *service) lookAt(server interface{ Missing() bool }) {
 	if server.Missing() {
 		s.log.Warnf("tftp_dir %s does not exist: only the built-in files are served", s.tftpDir)
 	}
-	s.process.Go(func(ctx context.Context) {
-		if err := server.Run(ctx); err != nil {
-			s.log.Errorf("TFTP server ended: %v", err)
-		}
-	})
-	return server, nil
 }
 
-// transferred writes the line of one TFTP request.
+// serve runs a server until the process ends.
+func (s *service) serve(protocol string, run func(context.Context) error) {
+	s.process.Go(func(ctx context.Context) {
+		if err := run(ctx); err != nil {
+			s.log.Errorf("%s server ended: %v", protocol, err)
+		}
+	})
+}
+
+// transferred writes the line of one request for a file.
 func (s *service) transferred(t bootfile.Transfer) {
 	s.metrics.transferred(t)
 	s.noteTransfer(t)
@@ -116,7 +181,11 @@ func (s *service) transferred(t bootfile.Transfer) {
 	if t.Err != nil {
 		fields["reason"] = printable(t.Err.Error())
 	}
-	s.log.WithFields(fields).Log(level, "TFTP")
+	protocol := "TFTP"
+	if t.HTTP {
+		protocol = "HTTP"
+	}
+	s.log.WithFields(fields).Log(level, protocol)
 }
 
 // printable escapes what a client wrote: CoreDHCP's log format does not, and a

@@ -55,7 +55,7 @@ func (v *views) status(context.Context, status.Params) (any, error) {
 	for _, r := range v.rules.Rules() {
 		answer.Rules = append(answer.Rules, r.String())
 	}
-	if ask, ok := process.Published[status.LeaseView](v.process, status.PublishedLeases); ok {
+	if ask, ok := process.Find[status.LeaseView](v.process, status.PublishedLeases); ok {
 		answer.Pools = ask([6]byte{}, 0).Pools
 	}
 	return answer, nil
@@ -143,7 +143,7 @@ func (v *views) leases(_ context.Context, q status.Params) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	ask, ok := process.Published[status.LeaseView](v.process, status.PublishedLeases)
+	ask, ok := process.Find[status.LeaseView](v.process, status.PublishedLeases)
 	if !ok {
 		return nil, status.Absent("bootloop is not among the plugins: there are no temporary leases")
 	}

@@ -524,10 +524,11 @@ func TestRebootScript(t *testing.T) {
 	host := l.host(1)
 	bound := dhcptest.Udhcpc(host, "eth0", ipxeClient)
 	compare(t, bootLease(tempLease(netip.MustParseAddr("192.0.2.200"), time.Minute), "default"), bound)
-	want, err := os.ReadFile("../resources/reboot.ipxe")
+	template, err := os.ReadFile("../resources/reboot.ipxe")
 	if err != nil {
 		t.Fatal(err)
 	}
+	want := bytes.ReplaceAll(template, []byte("{{.Server}}"), []byte("192.0.2.1"))
 	for _, name := range []string{bound.BootFile, "reboot.ipxe", "/default"} {
 		got, err := dhcptest.TFTPGet(host, bound.NextServer, name)
 		if err != nil {
@@ -535,7 +536,7 @@ func TestRebootScript(t *testing.T) {
 			continue
 		}
 		if !bytes.Equal(want, got) {
-			t.Errorf("%s is not the reboot script:\n%s", name, cmp.Diff(string(want), string(got)))
+			t.Errorf("%s is not the reboot script (-want +got):\n%s", name, cmp.Diff(string(want), string(got)))
 		}
 	}
 }

@@ -76,11 +76,12 @@ func TestDemo(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
-	script, err := os.Stat("../resources/reboot.ipxe")
+	template, err := os.ReadFile("../resources/reboot.ipxe")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := strings.Replace(demonstration, "SIZE", strconv.FormatInt(script.Size(), 10), 1)
+	script := strings.ReplaceAll(string(template), "{{.Server}}", "192.0.2.1")
+	want := strings.Replace(demonstration, "SIZE", strconv.Itoa(len(script)), 1)
 	got, _, _ := strings.Cut(out.String(), "time=")
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

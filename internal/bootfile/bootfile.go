@@ -1,8 +1,8 @@
-// Package bootfile serves boot files by TFTP, read-only: the files of one
-// folder, and built-in ones where the folder has none of that name. It speaks
-// RFC 1350 with the options of RFC 2347, 2348, 2349 and 7440, from a port per
-// transfer or from the listening port alone. It logs nothing and knows nothing
-// of DHCP; a callback tells of each request that ended.
+// Package bootfile serves boot files by TFTP and HTTP, read-only: the files of
+// one folder, and built-in ones where the folder has none of that name. Its
+// TFTP is RFC 1350 with the options of RFC 2347, 2348, 2349 and 7440, from a
+// port per transfer or from the listening port alone. It logs nothing and knows
+// nothing of DHCP; a callback tells of each request that ended.
 package bootfile
 
 import (
@@ -12,13 +12,13 @@ import (
 
 // Limits that stand where Options names none.
 const (
-	defaultMaxTransfers = 2000
+	defaultMaxTransfers = 4000
 	defaultMaxPerClient = 20
 )
 
 // Options says what a Server serves, and where.
 type Options struct {
-	// Addr is the UDP address to bind, such as ":69". Without a host it is
+	// Addr is the address to bind, such as ":69". Without a host it is
 	// all addresses, of both families where the system has IPv6.
 	Addr string
 	// Dir is the folder served. It need not exist: it is opened anew for
@@ -28,7 +28,9 @@ type Options struct {
 	// SinglePort sends everything from the listening port, for networks
 	// whose firewalls know only that one.
 	SinglePort bool
-	// BuiltIn are the files served when Dir holds none of that name.
+	// BuiltIn are the files served when Dir holds none of that name. A file
+	// by one of these names that begins with "#!ipxe" is a text/template,
+	// whether it is built in or in Dir; it may use what Asked holds.
 	BuiltIn map[string][]byte
 	// Alternates maps a name to the one served in its place when it is
 	// missing.
@@ -38,13 +40,19 @@ type Options struct {
 	// per transfer, those for Busy and Malformed from the one that receives,
 	// which waits meanwhile. A panic in it is contained.
 	OnTransfer func(Transfer)
+	// Rate is the send budget that all transfers share, in bits on the wire
+	// a second; 0 means none. A request is answered at once, everything else
+	// goes out in turn.
+	Rate int64
 	// MaxTransfers and MaxPerClient bound what runs at a time, in all and
-	// for one client address; 0 means 2000 and 20.
+	// for one client address; 0 means 4000 and 20.
 	MaxTransfers, MaxPerClient int
 }
 
 // Transfer is a request that ended.
 type Transfer struct {
+	// HTTP says that the file was asked for by HTTP, not TFTP.
+	HTTP bool
 	// Client is the address and port that asked.
 	Client netip.AddrPort
 	// Name is the file as the client wrote it, so it may hold any octet but

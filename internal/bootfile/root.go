@@ -1,7 +1,6 @@
 package bootfile
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // root finds files: those of a folder, then the built-in ones, then those
@@ -25,7 +25,8 @@ type root struct {
 type file struct {
 	io.ReaderAt
 	io.Closer
-	size int64
+	size     int64
+	modified time.Time // zero for one that is made up
 }
 
 // failure is why a file is not served, and what the client is told of it.
@@ -61,12 +62,24 @@ func (r root) missing() bool {
 	return r.dir != "" && errors.Is(err, fs.ErrNotExist)
 }
 
-// open finds the file that a client calls name. Its errors are of type
-// *failure.
-func (r root) open(name string) (file, error) {
-	name = local(name)
+// open finds the file that a client asks for. One that goes by the name of a
+// built-in file may be a template. Its errors are of type *failure.
+func (r root) open(asked Asked) (file, error) {
+	name := local(asked.File)
 	if !filepath.IsLocal(name) {
 		return file{}, outside(name)
+	}
+	f, err := r.choose(name)
+	if _, ok := r.builtIn[name]; ok && err == nil {
+		return fill(name, f, asked)
+	}
+	return f, err
+}
+
+// choose finds the file of a name, or the one that is served in its place.
+func (r root) choose(name string) (file, error) {
+	if strings.Contains(name, "\x00") {
+		return file{}, missingFile(name)
 	}
 	f, err := r.find(name)
 	if other, ok := r.alternates[name]; ok && outcomeOf(err) == Missing {
@@ -97,6 +110,11 @@ func outside(name string) error {
 	return &failure{Refused, codeAccess, "access violation", err}
 }
 
+// missingFile is the failure for a name that no file has.
+func missingFile(name string) *failure {
+	return &failure{Missing, codeNotFound, "file not found", fmt.Errorf("no file %q", name)}
+}
+
 // find opens a file of the folder, or else a built-in one.
 func (r root) find(name string) (file, error) {
 	f, err := r.inFolder(name)
@@ -104,7 +122,7 @@ func (r root) find(name string) (file, error) {
 		return f, err
 	}
 	if b, ok := r.builtIn[name]; ok {
-		return file{bytes.NewReader(b), io.NopCloser(nil), int64(len(b))}, nil
+		return inMemory(b), nil
 	}
 	return file{}, err
 }
@@ -112,7 +130,7 @@ func (r root) find(name string) (file, error) {
 // inFolder opens a file of the folder through an os.Root, which cannot be
 // left.
 func (r root) inFolder(name string) (file, error) {
-	missing := &failure{Missing, codeNotFound, "file not found", fmt.Errorf("no file %q", name)}
+	missing := missingFile(name)
 	if r.dir == "" {
 		return file{}, missing
 	}
@@ -175,7 +193,7 @@ func openRegular(dir *os.Root, name string) (file, error) {
 	if err != nil {
 		return file{}, errors.Join(err, f.Close())
 	}
-	return file{f, f, info.Size()}, nil
+	return file{f, f, info.Size(), info.ModTime()}, nil
 }
 
 // escapes reports whether os.Root refused a name for leading outside: the one

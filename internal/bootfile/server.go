@@ -23,6 +23,7 @@ type Server struct {
 	socket     *socket
 	root       root
 	table      *table
+	budget     *budget
 	singlePort bool
 	onTransfer func(Transfer)
 	second     time.Duration // a unit that tests make shorter
@@ -49,6 +50,7 @@ func Listen(o Options) (*Server, error) {
 		socket:     socket,
 		root:       files,
 		table:      newTable(orDefault(o.MaxTransfers, defaultMaxTransfers), orDefault(o.MaxPerClient, defaultMaxPerClient)),
+		budget:     newBudget(o.Rate),
 		singlePort: o.SinglePort,
 		onTransfer: o.OnTransfer,
 		second:     time.Second,
@@ -170,8 +172,10 @@ func (s *Server) request(ctx context.Context, from endpoint, b []byte) {
 	e.cancel(nil)
 }
 
+func (s *Server) report(t Transfer) { report(s.onTransfer, t) }
+
 // report calls the callback.
-func (s *Server) report(t Transfer) {
+func report(callback func(Transfer), t Transfer) {
 	defer func() { _ = recover() }()
-	s.onTransfer(t)
+	callback(t)
 }

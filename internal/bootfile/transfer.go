@@ -25,11 +25,12 @@ func (s *Server) answer(e *session, t *Transfer) (err error) {
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	l, err := s.line(e)
+	direct, err := s.line(e)
 	if err != nil {
 		return err
 	}
-	defer l.close()
+	defer direct.close()
+	l := newPacedLine(direct, e, s.budget)
 	err = s.send(l, e, t)
 	var f *failure
 	if errors.As(err, &f) && f.text != "" {
@@ -54,7 +55,7 @@ func (s *Server) send(l line, e *session, t *Transfer) error {
 	if err := e.request.acceptable(); err != nil {
 		return err
 	}
-	f, err := s.root.open(e.request.name)
+	f, err := s.root.open(Asked{Server: e.ours, Client: e.client.Addr(), File: e.request.name})
 	if err != nil {
 		return err
 	}

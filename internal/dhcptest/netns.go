@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -152,6 +153,30 @@ func (ns *Namespace) Attach(wire *Wire, iface string, mac net.HardwareAddr, addr
 	}
 	ns.IP("link", "set", iface, "up")
 }
+
+// Shape makes the wire carry no more than rate (as tc(8) writes it) to what was attached
+// last. The switch keeps so many octets that wait; it drops what comes on top.
+func (w *Wire) Shape(rate string, buffer int) {
+	w.ns.t.Helper()
+	w.ns.Run("tc", "qdisc", "add", "dev", fmt.Sprintf("p%d", w.ports), "root",
+		"tbf", "rate", rate, "burst", "16kb", "limit", strconv.Itoa(buffer))
+}
+
+// Dropped returns how many packets a shaped wire has carried and dropped.
+func (w *Wire) Dropped() (carried, dropped int) {
+	w.ns.t.Helper()
+	text := w.ns.Run("tc", "-s", "qdisc", "show", "dev", fmt.Sprintf("p%d", w.ports))
+	m := tbfCounters.FindStringSubmatch(text)
+	if m == nil {
+		w.ns.t.Fatalf("no counters of tbf in %q", text)
+	}
+	carried, _ = strconv.Atoi(m[1])
+	dropped, _ = strconv.Atoi(m[2])
+	return carried, dropped
+}
+
+// tbfCounters finds the counters in what tc prints.
+var tbfCounters = regexp.MustCompile(`bytes (\d+) pkt \(dropped (\d+),`)
 
 // IP runs an `ip` command on the namespace's own interfaces and routes.
 func (ns *Namespace) IP(args ...string) string {

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -103,6 +104,21 @@ func (p *Process) Wait(timeout time.Duration) error {
 		p.t.Fatalf("%s still runs after %v; it said:\n%s", p.name, timeout, p.Log())
 		return nil
 	}
+}
+
+// PeakMemory returns the most memory that the process has had resident, in octets.
+func (p *Process) PeakMemory() int64 {
+	p.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^VmHWM:\s+(\d+) kB$`).FindSubmatch(text)
+	if m == nil {
+		p.t.Fatalf("%s has no VmHWM", p.name)
+	}
+	kilobytes, _ := strconv.ParseInt(string(m[1]), 10, 64)
+	return kilobytes << 10
 }
 
 // Running tells whether the process has not ended yet.

@@ -87,29 +87,3 @@ func archs(req *dhcpv4.DHCPv4, class []byte) []iana.Arch {
 	}
 	return []iana.Arch{iana.Arch(n)}
 }
-
-// Loaders are the loaders by architecture.
-type Loaders map[iana.Arch]string
-
-// DefaultLoaders returns the iPXE loaders for TFTP under the names that sites
-// keep them. Architecture 9 is EBC, which x86-64 firmware sends for itself.
-func DefaultLoaders() Loaders {
-	return Loaders{
-		iana.INTEL_X86PC: "undionly.kpxe",
-		iana.EFI_IA32:    "ipxe-i386.efi",
-		iana.EFI_BC:      "ipxe-x86_64.efi",
-		iana.EFI_X86_64:  "ipxe-x86_64.efi",
-		iana.EFI_ARM32:   "ipxe-arm32.efi",
-		iana.EFI_ARM64:   "ipxe-arm64.efi",
-	}
-}
-
-// Loader returns the loader of the first architecture that has one.
-func (l Loaders) Loader(archs []iana.Arch) (string, bool) {
-	for _, arch := range archs {
-		if name, ok := l[arch]; ok {
-			return name, true
-		}
-	}
-	return "", false
-}

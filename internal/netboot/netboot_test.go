@@ -59,31 +59,6 @@ func FuzzFromV4(f *testing.F) {
 	})
 }
 
-func TestLoader(t *testing.T) {
-	t.Parallel()
-	loaders := DefaultLoaders()
-	for name, c := range map[string]struct {
-		archs []iana.Arch
-		want  string
-	}{
-		"BIOS":          {[]iana.Arch{0}, "undionly.kpxe"},
-		"IA32":          {[]iana.Arch{6}, "ipxe-i386.efi"},
-		"x86-64":        {[]iana.Arch{7}, "ipxe-x86_64.efi"},
-		"EBC":           {[]iana.Arch{9}, "ipxe-x86_64.efi"},
-		"ARM32":         {[]iana.Arch{10}, "ipxe-arm32.efi"},
-		"ARM64":         {[]iana.Arch{11}, "ipxe-arm64.efi"},
-		"second choice": {[]iana.Arch{1, 11, 0}, "ipxe-arm64.efi"},
-		"by HTTP":       {[]iana.Arch{16}, ""},
-		"RISC-V":        {[]iana.Arch{27}, ""},
-		"none":          {nil, ""},
-	} {
-		got, ok := loaders.Loader(c.archs)
-		if got != c.want || ok != (c.want != "") {
-			t.Errorf("%s: %q %v, want %q", name, got, ok, c.want)
-		}
-	}
-}
-
 func TestScript(t *testing.T) {
 	t.Parallel()
 	mac := [6]byte{2, 0, 0, 0xab, 0xcd, 1}

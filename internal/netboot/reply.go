@@ -16,17 +16,18 @@ const optionClientMachineID = dhcpv4.GenericOptionCode(97)
 // Replies4 writes what clients that boot are told in DHCPv4.
 type Replies4 struct {
 	loaders map[string]dhcpv4.Modifier
-	own     atomic.Pointer[own4]
+	own     atomic.Pointer[next4]
 }
 
-// own4 are the options that follow from the server's own address.
-type own4 struct {
+// next4 are the options that follow from the address of the TFTP server.
+type next4 struct {
 	addr     netip.Addr
 	next     dhcpv4.Modifier // next server and root path
 	tftpName dhcpv4.Modifier
 }
 
-// NewReplies4 returns what writes replies that name these loaders.
+// NewReplies4 returns what writes replies that, most of the time, name these
+// loaders.
 func NewReplies4(loaders Loaders) *Replies4 {
 	r := &Replies4{loaders: make(map[string]dhcpv4.Modifier)}
 	for _, name := range loaders {
@@ -35,44 +36,58 @@ func NewReplies4(loaders Loaders) *Replies4 {
 	return r
 }
 
-// Append appends what a client is told: the file by that name from the server
-// self, or the URL that file is. A client that does not boot, and a file of no
-// name, are told none.
-func (r *Replies4) Append(mods []dhcpv4.Modifier, req *dhcpv4.DHCPv4, c Client, self netip.Addr, file string) []dhcpv4.Modifier {
+// Append appends what a client is told: the file by that name from the TFTP
+// server next, or the URL that file is. A client that does not boot, and a file
+// of no name, are told none; firmware that loads by HTTP is told of nothing but
+// a URL. The modifiers go last, but for those of rules.
+func (r *Replies4) Append(mods []dhcpv4.Modifier, req *dhcpv4.DHCPv4, c Client, next netip.Addr, file string) []dhcpv4.Modifier {
 	if c.Kind == NotBooting {
 		return mods
 	}
 	if id := req.GetOneOption(optionClientMachineID); id != nil {
 		mods = append(mods, set(optionClientMachineID, id))
 	}
+	isURL := strings.Contains(file, "://")
 	if c.Kind == HTTP {
-		return append(mods, set(dhcpv4.OptionClassIdentifier, []byte("HTTPClient")))
+		mods = append(mods, set(dhcpv4.OptionClassIdentifier, []byte("HTTPClient")))
+		if isURL {
+			mods = append(mods, set(dhcpv4.OptionBootfileName, []byte(file)))
+		}
+		return mods
 	}
-	own := r.ownOptions(self)
-	mods = append(mods, own.next)
+	if c.Kind == PXE {
+		mods = append(mods, WithPXEClass)
+	}
+	return r.appendFile(mods, req, next, file, isURL)
+}
+
+// appendFile appends what names a file and the server that has it.
+func (r *Replies4) appendFile(mods []dhcpv4.Modifier, req *dhcpv4.DHCPv4, next netip.Addr, file string, isURL bool) []dhcpv4.Modifier {
+	from := r.from(next)
+	mods = append(mods, from.next)
 	if bytes.IndexByte(req.GetOneOption(dhcpv4.OptionParameterRequestList), dhcpv4.OptionTFTPServerName.Code()) >= 0 {
-		mods = append(mods, own.tftpName)
+		mods = append(mods, from.tftpName)
 	}
 	switch {
 	case file == "":
 		return mods
-	case c.Kind == PXE && r.loaders[file] != nil:
-		return append(mods, r.loaders[file])
-	case strings.Contains(file, "://"):
+	case isURL:
 		return append(mods, set(dhcpv4.OptionBootfileName, []byte(file)))
+	case r.loaders[file] != nil:
+		return append(mods, r.loaders[file])
 	}
 	return append(mods, both(file))
 }
 
-// ownOptions returns the options of the server's own address, which hardly
-// ever is another one than in the reply before.
-func (r *Replies4) ownOptions(self netip.Addr) *own4 {
-	if own := r.own.Load(); own != nil && own.addr == self {
+// from returns the options of a TFTP server's address, which hardly ever is
+// another one than in the reply before.
+func (r *Replies4) from(next netip.Addr) *next4 {
+	if own := r.own.Load(); own != nil && own.addr == next {
 		return own
 	}
-	octets, text := self.AsSlice(), self.AppendTo(nil)
-	own := &own4{
-		addr:     self,
+	octets, text := next.AsSlice(), next.AppendTo(nil)
+	own := &next4{
+		addr:     next,
 		tftpName: set(dhcpv4.OptionTFTPServerName, text),
 		next: func(d *dhcpv4.DHCPv4) {
 			d.ServerIPAddr = octets
@@ -95,6 +110,29 @@ func both(name string) dhcpv4.Modifier {
 func set(code dhcpv4.OptionCode, value []byte) dhcpv4.Modifier {
 	number := code.Code()
 	return func(d *dhcpv4.DHCPv4) { d.Options[number] = value }
+}
+
+// Codes of PXE's vendor options (PXE 2.1 section 2.2, option 43): what firmware
+// is to discover, and the bit that says to use the boot file given.
+const (
+	pxeDiscovery   byte = 6
+	pxeUseBootFile byte = 8
+)
+
+// PXEClass reports whether vendor options (43) tell PXE firmware to use the
+// boot file that it is given.
+func PXEClass(vendor []byte) bool {
+	control := suboptions(vendor)[pxeDiscovery]
+	return len(control) == 1 && control[0]&pxeUseBootFile != 0
+}
+
+// WithPXEClass sets the class PXEClient if the reply's vendor options, which a
+// rule has set, say to use the boot file given. The class without them makes
+// firmware look for a boot server first.
+func WithPXEClass(d *dhcpv4.DHCPv4) {
+	if PXEClass(d.GetOneOption(dhcpv4.OptionVendorSpecificInformation)) {
+		d.Options[dhcpv4.OptionClassIdentifier.Code()] = []byte("PXEClient")
+	}
 }
 
 // Without takes out of a reply what only clients that boot are told, whoever

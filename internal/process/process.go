@@ -36,9 +36,6 @@ type Process struct {
 	shared map[string]share // guarded by mu
 	aware  any              // guarded by mu: the handler of the last Setup that asks for the origin
 
-	publishMu sync.Mutex
-	published map[string]any // guarded by publishMu
-
 	reserveMu sync.Mutex    // a service asks for reservations while it starts
 	reserved  []reservation // guarded by reserveMu; never written to, only replaced
 }
@@ -124,4 +121,18 @@ func Share[T any](p *Process, name, settings string, start func() (T, error)) (T
 	}
 	p.shared[name] = share{service, settings}
 	return service, nil
+}
+
+// Publish shows something to the other plugins of the process, such as a way to
+// ask. The first of a name stays.
+func Publish[T any](p *Process, name string, v T) {
+	_, _ = Share(p, name, "", func() (T, error) { return v, nil })
+}
+
+// Find returns the service of that name, if somebody has started it.
+func Find[T any](p *Process, name string) (T, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	service, ok := p.shared[name].service.(T)
+	return service, ok
 }

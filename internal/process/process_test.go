@@ -27,6 +27,15 @@ func TestShare(t *testing.T) {
 	if _, err := Share(p, "tftp", "", func() (int, error) { return 0, broken }); !errors.Is(err, broken) {
 		t.Errorf("%v, want the error of start", err)
 	}
+	if got, ok := Find[int](p, "inventory"); got != 1 || !ok {
+		t.Errorf("found %v %v, want the first one", got, ok)
+	}
+	if got, ok := Find[string](p, "inventory"); ok {
+		t.Errorf("found %q, which is of another type", got)
+	}
+	if got, ok := Find[int](p, "tftp"); ok {
+		t.Errorf("found %v, which failed to start", got)
+	}
 	if got, err := Share(p, "tftp", "", start); got != 2 || err != nil {
 		t.Errorf("%v %v: a service that failed to start was kept", got, err)
 	}
@@ -59,15 +68,15 @@ func TestLimit(t *testing.T) {
 func TestPublish(t *testing.T) {
 	t.Parallel()
 	p := New()
-	if _, ok := Published[int](p, "leases"); ok {
+	if _, ok := Find[int](p, "leases"); ok {
 		t.Error("nothing was published")
 	}
 	Publish(p, "leases", 1)
 	Publish(p, "leases", 2)
-	if v, ok := Published[int](p, "leases"); v != 1 || !ok {
+	if v, ok := Find[int](p, "leases"); v != 1 || !ok {
 		t.Errorf("%v %v, want the first", v, ok)
 	}
-	if _, ok := Published[string](p, "leases"); ok {
+	if _, ok := Find[string](p, "leases"); ok {
 		t.Error("something of another type")
 	}
 }

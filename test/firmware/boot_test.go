@@ -174,11 +174,29 @@ func TestUEFIHTTP(t *testing.T) {
 	s := newSite(t)
 	s.addNode(dhcptest.MAC(1), known)
 	s.serve()
-	m := s.power(1, append(uefi(t),
-		"-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=no", "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no")...)
+	m := s.power(1, append(uefi(t), noPXE...)...)
 	m.waitConsole("Start HTTP Boot over IPv4", time.Minute)
 	m.waitConsole(`failed to load Boot0001 "UEFI HTTPv4`, 2*time.Minute)
 	if log := s.dhcp.Log(); !strings.Contains(log, " msg=OFFER ") || strings.Contains(log, " bootfile=") || strings.Contains(log, " msg=TFTP ") {
 		t.Errorf("it was to be offered an address and no boot file:\n%s", log)
+	}
+}
+
+// noPXE makes OVMF boot by HTTP only.
+var noPXE = []string{"-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=no", "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no"}
+
+// Where boot files are served by HTTP, it gets the loader there, and iPXE its script.
+func TestUEFIHTTPBoot(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	mac := dhcptest.MAC(1)
+	s.addNode(mac, known)
+	s.addLoader("ipxe-x86_64.efi", "/boot/ipxe.efi")
+	s.addScript(mac, off(mac))
+	s.serve("boot_http=8082")
+	s.booted(s.power(1, append(append(uefi(t), noPXE...), "-no-reboot")...), 3*time.Minute)
+	s.handshakes(ack{known, "http://192.0.2.1:8082/ipxe-x86_64.efi"}, ack{known, scriptOf(mac)})
+	if log := s.dhcp.Log(); !strings.Contains(log, " msg=HTTP ") || strings.Contains(log, " msg=TFTP ") {
+		t.Errorf("the loader was to come by HTTP, and nothing by TFTP:\n%s", log)
 	}
 }

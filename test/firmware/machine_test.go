@@ -54,6 +54,12 @@ func uefi(t *testing.T) []string {
 // interface, and boots from nothing else.
 func (s *site) power(n int, hardware ...string) *machine {
 	s.t.Helper()
+	return s.powerOf("qemu-system-x86_64", "qemu-system-x86", n, hardware...)
+}
+
+// powerOf is power for a machine that an emulator of a package stands for.
+func (s *site) powerOf(emulator, pkg string, n int, hardware ...string) *machine {
+	s.t.Helper()
 	m := &machine{t: s.t, mac: dhcptest.MAC(n), folder: folder(s.t)}
 	host := s.net.Namespace(fmt.Sprintf("host%x", n))
 	host.Attach(s.lan, "eth0", dhcptest.MAC(0x1000+n))
@@ -75,7 +81,7 @@ func (s *site) power(n int, hardware ...string) *machine {
 		args = append(args, strings.ReplaceAll(word, "MAC", m.mac.String()))
 	}
 	m.started = time.Now()
-	m.Process = dhcptest.StartProcess(s.t, "qemu", host.Command(ctx, dhcptest.Need(s.t, "qemu-system-x86_64", "qemu-system-x86"), args...))
+	m.Process = dhcptest.StartProcess(s.t, "qemu", host.Command(ctx, dhcptest.Need(s.t, emulator, pkg), args...))
 	s.t.Cleanup(m.report)
 	return m
 }

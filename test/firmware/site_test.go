@@ -3,6 +3,7 @@
 package firmware
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -18,7 +19,7 @@ import (
 	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/dhcptest"
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 )
 
 // scriptsEnv names the folder of boot scripts to a child of this test binary
@@ -63,6 +64,7 @@ type site struct {
 	server    *dhcptest.Namespace
 	dhcp, bss *dhcptest.Process
 	inventory string // folder
+	source    string // what svc_base_uri says; empty: the folder
 	scripts   string // folder
 	tftp      string // folder with the loaders
 }
@@ -87,7 +89,8 @@ func (s *site) serve(words ...string) {
 	service := s.server.Command(context.Background(), self)
 	service.Env = append(os.Environ(), scriptsEnv+"="+s.scripts)
 	s.bss = dhcptest.StartProcess(s.t, "boot script service", service)
-	words = append([]string{"svc_base_uri=file://" + s.inventory, "ipxe_base_uri=http://192.0.2.1:8081", "cache_valid=1s", "tftp_dir=" + s.tftp}, words...)
+	source := cmp.Or(s.source, "file://"+s.inventory)
+	words = append([]string{"svc_base_uri=" + source, "ipxe_base_uri=http://192.0.2.1:8081", "cache_valid=1s", "tftp_dir=" + s.tftp}, words...)
 	s.dhcp = dhcptest.StartCoreDHCP(s.server, dhcptest.CoreDHCPBinary(s.t), `server4:
   listen:
     - "%eth0"
@@ -213,7 +216,7 @@ func (s *site) handshakes(want ...ack) {
 			s.t.Errorf("transaction %s has %d ACKs", xid, n)
 		}
 	}
-	if diff := cmp.Diff(want, slices.Compact(got)); diff != "" {
+	if diff := gocmp.Diff(want, slices.Compact(got)); diff != "" {
 		s.t.Errorf("leases (-want +got):\n%s", diff)
 	}
 }
