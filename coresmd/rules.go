@@ -112,7 +112,7 @@ func (c *config) link() error {
 	}
 	four := slices.DeleteFunc(slices.Clone(networks), func(n link.Network) bool { return !n.Prefix.Addr().Is4() })
 	_, twice := link.NewTable(networks)
-	c.networks, _ = link.NewTable(four)
+	c.networks, _ = link.NewTable(four) // what is twice there is twice above
 	c.declared = networks
 	return twice
 }

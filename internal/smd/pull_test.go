@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/OpenCHAMI/smd/v2/pkg/sm"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -114,6 +115,38 @@ func TestPull(t *testing.T) {
 			t.Error("a pulled machine that is gone from SMD goes on after a poll")
 		}
 	})
+}
+
+// TestPullBMC has a BMC that SMD is asked for: its first node is asked for with
+// it, whose number it has. One without a node that SMD knows has none.
+func TestPullBMC(t *testing.T) {
+	t.Parallel()
+	for id, want := range map[string]string{"x3000c0s0b0": "1 true", "x3000c0s9b0": "0 false"} {
+		asked := &listing{text: `{"Components":[{"ID":"x3000c0s0b0n0","Type":"Node","NID":1},{"ID":"x3000c0s0b0","Type":"NodeBMC"},{"ID":"x3000c0s9b0","Type":"NodeBMC"}]}`}
+		ix, err := join(t.Context(), asked, []sm.CompEthInterfaceV2{{MACAddr: number(9).String(), CompID: id, Type: "NodeBMC"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := ix.index[number(9)]
+		if got := fmt.Sprint(m.NID, m.HasNID); got != want {
+			t.Errorf("%s: number %s, want %s", id, got, want)
+		}
+		if diff := cmp.Diff([]string{id, id + "n0"}, asked.ids); diff != "" {
+			t.Errorf("asked for (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// listing is an SMD with these components, which notes what it is asked for.
+type listing struct {
+	register
+	text string
+	ids  []string
+}
+
+func (l *listing) Components(_ context.Context, ids []string) (Body, error) {
+	l.ids = append(l.ids, ids...)
+	return NewBody([]byte(l.text)), nil
 }
 
 // TestPullTogether has many packets at once: each machine is asked for once.
