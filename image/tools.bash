@@ -37,7 +37,7 @@ curl() {
 
 busybox() {
 	sed 's/^# CONFIG_PGREP is not set$/CONFIG_PGREP=y/' debian/config/pkg/static >.config
-	yes '' | make -s oldconfig
+	make -s oldconfig < <(yes '')
 	make -s -j2 busybox
 	install -s busybox "$folder/busybox"
 }

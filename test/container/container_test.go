@@ -38,7 +38,7 @@ func TestImage(t *testing.T) {
 	built := startEngine(t, data, nil)
 	build(t, built)
 	t.Run("described", func(t *testing.T) { described(t, built) })
-	built.proc.Stop()
+	built.stop()
 
 	s := newSite(t)
 	e := startEngine(t, data, s.server)

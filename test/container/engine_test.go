@@ -18,7 +18,7 @@ import (
 )
 
 // engine is a Docker engine that belongs to one test. It and all that it runs are in a
-// process namespace and a mount namespace, and end with its first process.
+// process namespace and a mount namespace, and end with the process that made them.
 type engine struct {
 	t      *testing.T
 	client string
@@ -35,19 +35,34 @@ func startEngine(t *testing.T, data string, ns *dhcptest.Namespace) *engine {
 	words := []string{
 		"--mount", "--pid", "--fork", "--kill-child", "--mount-proc", dhcptest.Need(t, "dockerd", "docker.io"),
 		"--iptables=false", "--bridge=none", "--data-root", data, "--exec-root", filepath.Join(run, "exec"),
-		"--pidfile", filepath.Join(run, "pid"), "--host", e.socket,
+		"--pidfile", filepath.Join(run, "pid"), "--host", e.socket, "--cgroup-parent", cgroup(),
 	}
 	cmd := exec.Command("unshare", words...)
 	if ns != nil {
 		cmd = ns.Command(context.Background(), "unshare", words...)
 	}
 	e.proc = dhcptest.StartProcess(t, "dockerd", cmd)
+	t.Cleanup(e.stop)
 	dhcptest.Eventually(t, time.Minute, func() error {
 		_, err := e.try("version")
 		return err
 	})
 	return e
 }
+
+// stop ends the engine and what is left of its containers. It does not mind SIGTERM.
+func (e *engine) stop() {
+	e.proc.Kill9()
+	groups, _ := filepath.Glob("/sys/fs/cgroup/*" + cgroup())
+	for _, group := range append(groups, "/sys/fs/cgroup"+cgroup()) {
+		if err := os.Remove(group); err != nil && !os.IsNotExist(err) {
+			e.t.Error(err)
+		}
+	}
+}
+
+// cgroup is the parent of the containers' control groups.
+func cgroup() string { return fmt.Sprintf("/crsmd-%d", os.Getpid()) }
 
 // docker runs a command of the client and returns what it printed.
 func (e *engine) docker(words ...string) string {
