@@ -203,6 +203,12 @@ build/licences: build bin/tools/supply
 	@rm -rf $@
 	@bin/tools/supply licences $@ $(BINARIES)
 
+.PHONY: docs
+docs: build bin/tools/supply ## docs/dependencies.md: what is linked, out of the binaries
+	@bin/tools/supply list bin/coredhcp bin/coresmd >build/dependencies
+	@{ sed '/^## Direct$$/,$$d' docs/dependencies.md; cat build/dependencies; } >build/dependencies.md
+	@mv build/dependencies.md docs/dependencies.md
+
 .PHONY: snapshot
 snapshot: bin/tools/goreleaser ## dist/: binaries for linux amd64 and arm64, not published
 	@GIT_STATE=$$(./gen_version.bash --print | sed -n s/^gitState=//p) \
