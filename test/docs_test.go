@@ -65,7 +65,9 @@ func TestDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := dhcptest.StartCoreDHCP(s.server, dhcptest.CoreDHCPBinary(t), config)
-	dhcptest.Eventually(t, 30*time.Second, func() error { return s.server.Command(t.Context(), "curl", "-fsS", "http://127.0.0.1:6767/readyz").Run() })
+	dhcptest.Eventually(t, 30*time.Second, func() error {
+		return s.server.Command(t.Context(), "curl", "-fsS", "http://127.0.0.1:6767/readyz").Run()
+	})
 
 	ran := 0
 	for _, page := range pages(t) {
