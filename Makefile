@@ -10,7 +10,7 @@ GO ?= go
 FUZZTIME ?= 30s
 
 # Packages whose tests need neither root nor a network.
-UNIT := ./coresmd/... ./bootloop/... ./server/... ./internal/... ./resources/...
+UNIT := ./cmd/... ./coresmd/... ./bootloop/... ./server/... ./internal/... ./resources/...
 
 # One static binary. range and bootloop keep leases in SQLite: that needs cgo.
 TAGS := netgo,osusergo,sqlite_omit_load_extension
@@ -29,7 +29,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
-build: bin/coredhcp ## bin/coredhcp: CoreDHCP with its core plugins, coresmd and bootloop; static
+build: bin/coredhcp bin/coresmd ## bin/coredhcp: CoreDHCP with its core plugins, coresmd and bootloop, and the command bin/coresmd; static
 
 build/coredhcp/main.go: resources/coredhcp.go.template resources/plugins.txt go.mod
 	@mkdir -p $(@D)
@@ -45,10 +45,22 @@ build/version: FORCE
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 bin/coredhcp: build/coredhcp/main.go build/version $(SOURCES)
-	@echo "building $@"
-	@CGO_ENABLED=1 $(GO) build -buildvcs=false -trimpath -tags $(TAGS) \
-		-ldflags '$(STATIC) '"$$(./gen_version.bash --ldflags)" -o $@ ./build/coredhcp
-	@touch $@
+	@$(call build-static,./build/coredhcp)
+
+bin/coresmd: build/version $(SOURCES)
+	@$(call build-static,./cmd/coresmd)
+
+define build-static
+echo "building $@"
+CGO_ENABLED=1 $(GO) build -buildvcs=false -trimpath -tags $(TAGS) \
+	-ldflags '$(STATIC) '"$$(./gen_version.bash --ldflags)" -o $@ $(1)
+touch $@
+endef
+
+.PHONY: man
+man: bin/coresmd ## build/man/: manual pages of the command
+	@rm -rf build/man; mkdir -p build/man
+	@$< man build/man
 
 .PHONY: test
 test: check-root install-deps build vet unit e2e ## everything: installs what it needs, needs root
