@@ -39,5 +39,5 @@ LABEL org.opencontainers.image.title="coresmd" \
 	org.opencontainers.image.revision="${BUILD_COMMIT}" \
 	org.opencontainers.image.created="${BUILD_TIME}"
 EXPOSE 67/udp 69/udp 547/udp
-HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD ["pgrep", "coredhcp"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD ["/coresmd", "health"]
 CMD ["/coredhcp"]

@@ -25,6 +25,9 @@ const (
 	// baseArchive is a root file system with apt and Go, see the Makefile.
 	baseArchive = "../../build/builder-base.tar.gz"
 
+	// dataEnv names a folder where the engine keeps its layers from one run to the next.
+	dataEnv = "CORESMD_TEST_DOCKER"
+
 	// limit is the size of the image without loaders.
 	limit = 60_000_000
 )
@@ -34,7 +37,10 @@ var serverIP = netip.MustParseAddr("192.0.2.1")
 // The image is built, is small, says what it is, and serves as root and as a user without
 // rights, with the capabilities and the file system that deployments give it.
 func TestImage(t *testing.T) {
-	data := t.TempDir()
+	data := os.Getenv(dataEnv)
+	if data == "" {
+		data = t.TempDir()
+	}
 	built := startEngine(t, data, nil)
 	build(t, built)
 	t.Run("described", func(t *testing.T) { described(t, built) })
@@ -43,7 +49,7 @@ func TestImage(t *testing.T) {
 	s := newSite(t)
 	e := startEngine(t, data, s.server)
 	t.Run("root", func(t *testing.T) {
-		serves(t, s, e, 1, nil)
+		serves(t, s, e, 1, []string{"--security-opt", "no-new-privileges"})
 	})
 	t.Run("user", func(t *testing.T) {
 		serves(t, s, e, 2, []string{"--user", "coredhcp"})
@@ -124,7 +130,7 @@ func described(t *testing.T, e *engine) {
 // contained is how deployments run it: these capabilities, and only /tmp can be written.
 func contained(config string) []string {
 	return []string{
-		"--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--cap-add", "NET_ADMIN", "--cap-add", "NET_RAW", "--cap-add", "NET_BIND_SERVICE",
+		"--health-interval", "1s", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--cap-add", "NET_ADMIN", "--cap-add", "NET_RAW", "--cap-add", "NET_BIND_SERVICE",
 		"--volume", config + ":/etc/coredhcp/config.yaml:ro",
 	}
 }
@@ -154,6 +160,15 @@ func serves(t *testing.T, s *site, e *engine, n int, flags []string) {
 	if got, want := c.exec("/bin/sh", "-c", "dhcping -c 192.0.2.1 -s 192.0.2.1 -h 00:00:00:00:00:00"), "Got answer from: 192.0.2.1"; got != want {
 		t.Errorf("dhcping printed %q, want %q", got, want)
 	}
+	if got, want := c.exec("/coresmd", "health"), "status listener http://127.0.0.1:6767: answers\nDHCP 192.0.2.1: answers"; got != want {
+		t.Errorf("coresmd health printed %q, want %q", got, want)
+	}
+	dhcptest.Eventually(t, time.Minute, func() error {
+		if got := e.docker("inspect", "--format", "{{.State.Health.Status}}", c.name); got != "healthy" {
+			return fmt.Errorf("the engine says %s", got)
+		}
+		return nil
+	})
 	if got := c.exec("pgrep", "coredhcp"); got != "1" {
 		t.Errorf("pgrep printed %q, want 1", got)
 	}

@@ -4,7 +4,6 @@ package container
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -38,8 +37,8 @@ func startEngine(t *testing.T, data string, ns *dhcptest.Namespace) *engine {
 		"--pidfile", filepath.Join(run, "pid"), "--host", e.socket, "--cgroup-parent", cgroup(),
 	}
 	cmd := exec.Command("unshare", words...)
-	if ns != nil {
-		cmd = ns.Command(context.Background(), "unshare", words...)
+	if ns != nil { // not by ip netns, which takes the control groups away
+		cmd = exec.Command("nsenter", append([]string{"--net=/run/netns/" + ns.Name, "unshare"}, words...)...)
 	}
 	e.proc = dhcptest.StartProcess(t, "dockerd", cmd)
 	t.Cleanup(e.stop)
@@ -94,9 +93,12 @@ func (e *engine) command(words ...string) *exec.Cmd {
 	return cmd
 }
 
-// load brings in a root file system as an image.
+// load brings in a root file system as an image, unless it is there.
 func (e *engine) load(archive, name string, changes ...string) {
 	e.t.Helper()
+	if _, err := e.try("image", "inspect", name); err == nil {
+		return
+	}
 	words := []string{"import"}
 	for _, change := range changes {
 		words = append(words, "--change", change)
