@@ -188,6 +188,11 @@ bin/tools/golangci-lint: tools/go.mod tools/go.sum
 	@$(GO) build -C tools -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@touch $@
 
+bin/tools/cyclonedx-gomod: tools/sbom/go.mod tools/sbom/go.sum
+	@echo "building $@"
+	@$(GO) build -C tools/sbom -o ../../$@ github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
+	@touch $@
+
 bin/tools/goreleaser: tools/goreleaser/go.mod tools/goreleaser/go.sum
 	@echo "building $@"
 	@$(GO) build -C tools/goreleaser -o ../../$@ github.com/goreleaser/goreleaser/v2
@@ -210,7 +215,7 @@ docs: build bin/tools/supply ## docs/dependencies.md: what is linked, out of the
 	@mv build/dependencies.md docs/dependencies.md
 
 .PHONY: snapshot
-snapshot: bin/tools/goreleaser ## dist/: binaries for linux amd64 and arm64, not published
+snapshot: bin/tools/goreleaser ## dist/: archives, packages and lists of parts for linux amd64 and arm64, not published
 	@GIT_STATE=$$(./gen_version.bash --print | sed -n s/^gitState=//p) \
 		BUILD_HOST=$$(uname -n) BUILD_USER=$$(id -un) GO_VERSION=$$($(GO) env GOVERSION) \
 		$< release --snapshot --skip publish --clean
@@ -243,6 +248,20 @@ build/builder-base.tar.gz:
 	cp -a "$$($(GO) env GOROOT)" "$$base/usr/local/go"; \
 	cp /etc/ssl/certs/ca-certificates.crt "$$base/etc/ssl/certs/"; \
 	tar -C "$$base" -c . | gzip -1 >$@
+
+.PHONY: package-test
+package-test: check-root ## a release for two architectures, its packages on a fresh Debian; root
+	@$(MAKE) install-deps DEPS='$(DEPS) debootstrap gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user rpm systemd'
+	@$(MAKE) snapshot build/debian-root.tar.gz
+	$(GO) test -tags packages -count=1 -timeout 20m -v ./test/packages
+
+# A Debian that nothing was added to.
+build/debian-root.tar.gz:
+	@mkdir -p build
+	@root=$$(mktemp -d); trap 'rm -rf "$$root"' EXIT; \
+	debootstrap --variant=minbase $(SUITE) "$$root" http://deb.debian.org/debian >build/debootstrap.log || \
+		{ cat build/debootstrap.log >&2; exit 1; }; \
+	tar -C "$$root" -c . | gzip -1 >$@
 
 SUITE := bookworm
 BUILDER := bzip2,ca-certificates,dpkg-dev,gcc,git,libc6-dev,libcap2-bin,libssl-dev,make,xz-utils

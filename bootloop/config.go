@@ -23,9 +23,9 @@ type config struct {
 	scriptPath    string
 	renew         bool // renewals are acknowledged
 	authoritative bool
-	unsynced      bool       // strangers get offers before SMD was heard
-	auditFile     string     // empty: none
-	start, end    netip.Addr // the older single range
+	unsynced      bool         // strangers get offers before SMD was heard
+	auditFile     string       // empty: none
+	start, end    netip.Addr   // the older single range
 	peerPools     []link.Range // of another server with our identifier
 	subnetPools   []link.Network
 	subnets       []link.Network

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -51,8 +52,10 @@ func blocksOf(t *testing.T, page string) []aBlock {
 func TestDocs(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, dhcptest.SMDOptions{})
-	s.addNode(1, "192.0.2.11")
+	s.smd.PostComponents(dhcptest.Component{ID: "x3000c0s0b0n0", State: "Ready", Type: "Node", NID: 1, Role: "Compute"})
+	s.smd.PostInterfaces(dhcptest.Interface{MAC: dhcptest.MAC(1).String(), ComponentID: "x3000c0s0b0n0", Addresses: dhcptest.IPs("192.0.2.11")})
 	dir := t.TempDir()
+	s.serveScript(dir)
 	config := `server4:
   plugins:
     - server_id: 192.0.2.1
@@ -68,6 +71,7 @@ func TestDocs(t *testing.T) {
 	dhcptest.Eventually(t, 30*time.Second, func() error {
 		return s.server.Command(t.Context(), "curl", "-fsS", "http://127.0.0.1:6767/readyz").Run()
 	})
+	dhcptest.Udhcpc(s.host(1), "eth0", dhcptest.ClientOptions{}) // explain wonders at a server that no machine asks
 
 	ran := 0
 	for _, page := range pages(t) {
@@ -90,6 +94,18 @@ func TestDocs(t *testing.T) {
 			}
 		}
 	}
+}
+
+// serveScript serves a boot script for all machines.
+func (s *site) serveScript(dir string) {
+	s.t.Helper()
+	if err := os.MkdirAll(filepath.Join(dir, "boot/v1"), 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "boot/v1/bootscript"), []byte("#!ipxe\n"), 0o644); err != nil {
+		s.t.Fatal(err)
+	}
+	dhcptest.StartProcess(s.t, "httpd", s.server.Command(context.Background(), "busybox", "httpd", "-f", "-p", "192.0.2.1:8081", "-h", dir))
 }
 
 // runBlock runs the lines of a block.
