@@ -195,7 +195,7 @@ func (s *socket) parse(p *packet) (why reason) {
 	}
 	var err error
 	if s.v4() {
-		p.v4, err = dhcpv4.FromBytes(p.Payload)
+		p.v4, err = parse4(p.Payload)
 	} else {
 		p.v6, err = dhcpv6.FromBytes(append([]byte(nil), p.Payload...)) // options may keep what they were read from
 	}
