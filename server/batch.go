@@ -155,9 +155,13 @@ func (s *socket) read(b *batch) error {
 	if err != nil {
 		return err
 	}
-	s.metrics.received.Add(float64(n))
+	foreign := 0
 	for i := range n {
 		p := packet{Datagram: s.reader.Datagram(i)}
+		if s.foreign(&p) {
+			foreign++
+			continue
+		}
 		if why := s.parse(&p); why != "" {
 			s.dropped(why, &p)
 			continue
@@ -165,6 +169,7 @@ func (s *socket) read(b *batch) error {
 		p.Payload = nil
 		b.packets = append(b.packets, p)
 	}
+	s.metrics.received.Add(float64(n - foreign))
 	b.packets = s.admit(b.packets)
 	b.next.Store(0)
 	return nil
