@@ -38,7 +38,7 @@ func main() {
 func run(words []string, out, complain io.Writer) int {
 	ask, say, err := parse(words)
 	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprint(out, usage)
+		fmt.Fprintf(out, "%s", usage)
 		return 0
 	}
 	if err != nil {
@@ -51,7 +51,7 @@ func run(words []string, out, complain io.Writer) int {
 	answer, err := ask.Ask(context.Background())
 	switch {
 	case errors.Is(err, probe.ErrNoAnswer):
-		fmt.Fprintln(out, "no answer")
+		fmt.Fprintf(out, "no answer\n")
 		return 1
 	case err != nil:
 		fmt.Fprintf(complain, "dhcping: %v\n", err)
