@@ -79,7 +79,7 @@ func (h *handler4) note(x *exchange4, v exchange.Verdict, at time.Time) {
 		Plugin: "coresmd", Message: x.ask.State.Message(), State: x.ask.State.String(), Verdict: v.String(),
 		Reason: x.why.String(), Detail: x.detail, Addr: x.addr, Leased: v == exchange.Ack && x.addr.IsValid(),
 		Bootfile: x.bootfile, Rule: h.matched(x.told),
-		Known: x.machine.ID != "", Boots: x.boot.Kind != netboot.NotBooting, IPXE: x.boot.Kind == netboot.IPXE,
+		Known: x.machine.ID != "", Boots: x.boot.Kind != netboot.NotBooting, IPXE: x.boot.Kind == netboot.IPXE, Wants: x.ask.State.Wants(),
 		Shown: journal.Shown(shown),
 	})
 	if h.audit == nil {

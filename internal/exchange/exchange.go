@@ -52,6 +52,9 @@ func (s State) Message() string {
 	return "REQUEST"
 }
 
+// Wants says that a client in this state wants an address.
+func (s State) Wants() bool { return s >= Discover && s <= Renewing }
+
 // States are all states, for tables with a row each.
 func States() []State {
 	all := make([]State, len(stateNames))
