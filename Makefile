@@ -101,6 +101,13 @@ build/firmware-parts:
 		mv boot/vmlinuz-* vmlinuz; mv bin/busybox busybox; rm -rf boot bin ./*.deb
 	@mv $@.new $@
 
+# PICTURES=FOLDER keeps pictures of the page.
+.PHONY: test-page
+test-page: check-root ## the page at / in headless Chromium; root
+	@$(MAKE) install-deps DEPS='chromium fonts-dejavu-core $(DEPS)'
+	@$(MAKE) build
+	$(GO) test -tags page -count=1 -timeout 10m -run TestPage -v ./test
+
 .PHONY: check-root
 check-root:
 	@[ "$$(id -u)" = 0 ] || { echo "this makes network namespaces and opens port 67: run it as root." \
