@@ -138,7 +138,7 @@ func askHint(m *journal.Machine) (means, mend string) {
 	switch {
 	case taken:
 		return "it took the offer of another server, " + other, "find that server, and end it"
-	case last.Verdict == exchange.Offer.String():
+	case last.Verdict == exchange.Offer.String(), last.Verdict == exchange.Advertise.String():
 		return "it is offered " + textOf(last.Addr) + " and does not take it: the offer does not arrive, or another server's pleases it more",
 			"look at the relay, at the switch port (VLAN, spanning tree), and for another DHCP server"
 	case last.Verdict == exchange.Ack.String():

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -281,10 +282,9 @@ func TestPageOfManyMachines(t *testing.T) {
 	}
 	t.Logf("the page of %d machines is complete after %.0f ms", many, took)
 	b.shows("#totals", fmt.Sprintf("Machines in SMD\n%d", many), takesUp)
-	for i, ms := range took {
-		if ms > 1000 {
-			t.Errorf("look %d took %.0f ms", i+2, ms)
-		}
+	slices.Sort(took)
+	if ms := took[len(took)/2]; ms > 1000 {
+		t.Errorf("half of the looks take longer than %.0f ms", ms)
 	}
 	b.picture("many")
 	b.quiet()
