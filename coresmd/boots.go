@@ -234,16 +234,20 @@ func (v *views) search(ctx context.Context, word string) status.Search {
 // fitting returns the machines whose name is a word, or else those of whose
 // names it is a part, if there are several.
 func (v *views) fitting(word string) ([]smd.MAC, []status.Machine) {
-	var exact []smd.MAC
+	var exact []smd.Machine
 	parts := v.cache.Find(func(m *smd.Machine) bool {
 		name := v.hostName(*m)
 		if named(name, word) && len(exact) < mostOthers {
-			exact = append(exact, m.MAC)
+			exact = append(exact, *m)
 		}
 		return contains(m, name, word)
 	}, status.PageFound+1)
-	if len(exact) > 0 || len(parts) < 2 {
-		return append(exact, macsOf(parts)...), nil
+	switch {
+	case len(exact) > 0:
+		slices.SortFunc(exact, smd.Compare)
+		return macsOf(exact), nil
+	case len(parts) < 2:
+		return macsOf(parts), nil
 	}
 	found := make([]status.Machine, 0, len(parts))
 	for _, m := range parts {
