@@ -194,8 +194,12 @@ func (r *reader) next() string {
 		}
 		id := strings.TrimPrefix(r.text.Text(), "id: ")
 		r.text.Scan()
+		data := strings.TrimPrefix(r.text.Text(), "data: ")
+		if !r.text.Scan() {
+			return "over" // a message ends with an empty line
+		}
 		var events Events
-		if err := json.Unmarshal([]byte(strings.TrimPrefix(r.text.Text(), "data: ")), &events); err != nil {
+		if err := json.Unmarshal([]byte(data), &events); err != nil {
 			r.t.Fatal(err)
 		}
 		list := make([]uint64, 0, len(events.Events))
