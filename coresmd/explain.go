@@ -88,7 +88,7 @@ func readQuery(q status.Params, only6 bool) (query, error) {
 	r.direct = r.Giaddr == "none"
 	if r.Giaddr != "" && !r.direct {
 		a, err := netip.ParseAddr(r.Giaddr)
-		if err != nil {
+		if err != nil || a.Is4In6() {
 			return r, status.Wrong("giaddr %q; wanted the address of a relay or none", r.Giaddr)
 		}
 		r.giaddr = a
@@ -125,11 +125,9 @@ func (q *query) readMessage(only6 bool) error {
 		q.six = is6
 	}
 	q.kind, q.kind6 = kind, kind6
-	switch {
-	case q.giaddr.IsValid() && q.six && !isV6(q.giaddr):
-		return status.Wrong("giaddr %q; wanted an IPv6 address or none for %s", q.Giaddr, q.Message)
-	case q.giaddr.IsValid() && !q.six && !q.giaddr.Is4():
-		return status.Wrong("giaddr %q; wanted an IPv4 address or none for %s", q.Giaddr, q.Message)
+	family := map[bool]string{false: "IPv4", true: "IPv6"}[q.six]
+	if q.giaddr.IsValid() && isV6(q.giaddr) != q.six {
+		return status.Wrong("giaddr %q; wanted an %s address or none for %s", q.Giaddr, family, q.Message)
 	}
 	return nil
 }
@@ -249,18 +247,14 @@ func (h *handler4) try(e *explained, with ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
 		e.became, e.reason, e.plugin, e.x = exchange.Drop, err.Error(), "coresmd", &inquiry{}
 		return nil
 	}
-	prepared, from, seen := h.last.prepare(req)
-	if !seen {
+	p := h.prepare(req)
+	if !p.seen {
 		e.unseen()
 	}
-	x := &exchange4{req: req, prepared: prepared, inquiry: inquiry{from: from, dry: true}}
-	v, reply, stop := h.answer(x)
-	dry, plugin := exchange.Dry{Verdict: v, Reason: x.reason()}, "coresmd"
-	if stop {
-		dry.Reply = reply
-	}
-	if next, ok := process.Find[dry4](h.process, publishedDry4); ok && v == exchange.Pass {
-		dry, plugin = next(req, prepared, from), "bootloop"
+	x := &exchange4{req: req, prepared: p.resp, inquiry: inquiry{from: p.from, dry: true}}
+	dry, plugin := exchange.Dry{Verdict: exchange.VerdictOf(p.resp), Reply: p.resp}, p.by
+	if p.by == "" {
+		dry, plugin = h.rehearsed(x)
 	}
 	e.x, e.place, e.loader = &x.inquiry, x.where(), ""
 	if !strings.Contains(x.bootfile, "://") && h.next(x) == x.self {
@@ -271,6 +265,18 @@ func (h *handler4) try(e *explained, with ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
 		e.addr = exchange.Addr(dry.Reply.YourIPAddr)
 	}
 	return dry.Reply
+}
+
+// rehearsed is what this plugin, or one behind it, makes of a request.
+func (h *handler4) rehearsed(x *exchange4) (dry exchange.Dry, plugin string) {
+	v, reply, stop := h.answer(x)
+	if next, ok := process.Find[dry4](h.process, publishedDry4); ok && v == exchange.Pass {
+		return next(x.req, x.prepared, x.from), "bootloop"
+	}
+	if !stop {
+		reply = nil
+	}
+	return exchange.Dry{Verdict: v, Reply: reply, Reason: x.reason()}, "coresmd"
 }
 
 // describe writes down what was found.
@@ -341,8 +347,8 @@ func (e *explained) placement() *status.Placement {
 func (e *explained) judged() []status.Rule {
 	f := e.x.facts(e.x.given())
 	var all []status.Rule
-	for _, step := range e.service.rules.Explain(&f) {
-		r := status.Rule{Number: step.Rule + 1, Name: e.service.rules.Name(step.Rule), Text: e.service.rules.Rules()[step.Rule].String(), Result: "missed"}
+	for _, step := range e.rules.Explain(&f) {
+		r := status.Rule{Number: step.Rule + 1, Name: e.rules.Name(step.Rule), Text: e.rules.Rules()[step.Rule].String(), Result: "missed"}
 		switch {
 		case step.Matched:
 			r.Result = "matched"

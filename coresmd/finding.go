@@ -66,7 +66,7 @@ func (e *explained) verdict(f *found) {
 	case ignored:
 		f.add(severe, "change the rule, or what it asks of the machine", "rule %s says ignore: %s gets no answer", e.matched(x.told), e.who())
 	case disabled:
-		f.add(severe, fmt.Sprintf(`curl -X PATCH -d '{"Enabled":true}' %s/hsm/v2/State/Components/%s/Enabled`, strings.TrimSuffix(e.service.smd.Redacted(), "/"), x.machine.ID),
+		f.add(severe, fmt.Sprintf(`curl -X PATCH -d '{"Enabled":true}' %s/hsm/v2/State/Components/%s/Enabled`, strings.TrimSuffix(e.smd.Redacted(), "/"), x.machine.ID),
 			"SMD says Enabled=false of %s, and respect_enabled=true", e.who())
 	case noServerID:
 		f.add(severe, "put server_id before coresmd", "there is no server identifier")
@@ -170,7 +170,7 @@ func reach(ctx context.Context, target string) error {
 // silence tells of a machine that was not heard, and of a server that hears
 // nobody.
 func (e *explained) silence(f *found) {
-	if e.heard {
+	if _, rehearses := e.process.Rehearsal(); e.heard || rehearses {
 		return
 	}
 	switch heard, probes := e.metrics.heard.Load(), e.metrics.probes.Load(); {
@@ -240,7 +240,7 @@ func (e *explained) inventory(f *found) { *f = append(*f, e.surroundings()...) }
 func (e *explained) surroundings() []status.Finding {
 	var f found
 	now := e.cache.Status()
-	source := e.service.smd.Redacted()
+	source := e.inventorySource()
 	switch now.State {
 	case smd.NeverLoaded:
 		f.add(severe, "see to SMD; the log has what is wrong", "%s was never read since %s, and there is no snapshot: no machine is known", source, stamp(e.born))
@@ -286,11 +286,11 @@ type alike struct {
 
 // alikes returns for a machine of SMD the strangers, and for a stranger the
 // machines of SMD that were not heard, whose MAC looks like it.
-func (h *service) alikes(mac smd.MAC, known bool) []alike {
+func (s *service) alikes(mac smd.MAC, known bool) []alike {
 	var list []alike
 	for _, other := range misspelt(mac) {
-		in := h.cache.Lookup(other)
-		_, heard := h.journal.Machine(other)
+		in := s.cache.Lookup(other)
+		_, heard := s.journal.Machine(other)
 		if in.Known != known && heard == known {
 			list = append(list, alike{other, in.ID})
 		}
