@@ -33,6 +33,11 @@ type dry4 = func(req, resp *dhcpv4.DHCPv4, from process.Origin) exchange.Dry
 type dry6 = func(req dhcpv6.DHCPv6, resp *dhcpv6.Message, from process.Origin) exchange.Dry6
 
 func (v *views) explain(ctx context.Context, q status.Params) (any, error) {
+	return v.explainOf(ctx, q, v.resolve(q["machine"]))
+}
+
+// explainOf explains the first of the machines that a question may be about.
+func (v *views) explainOf(ctx context.Context, q status.Params, macs []smd.MAC) (*status.Explanation, error) {
 	four, has4 := process.Find[*handler4](v.process, publishedHandler4)
 	six, has6 := process.Find[*handler6](v.process, publishedHandler6)
 	query, err := readQuery(q, !has4 && has6)
@@ -51,7 +56,7 @@ func (v *views) explain(ctx context.Context, q status.Params) (any, error) {
 		e.service, e.ask = four.service, four.through
 	}
 	v.journal.Settle(ctx)
-	return e.explain(), nil
+	return e.explain(macs), nil
 }
 
 // A query is a question of an administrator, read.
@@ -195,10 +200,9 @@ type explained struct {
 	faults  []smd.Fault // of the machine
 }
 
-// explain answers a question.
-func (e *explained) explain() *status.Explanation {
+// explain answers a question about the first of some machines.
+func (e *explained) explain(macs []smd.MAC) *status.Explanation {
 	e.answer = &status.Explanation{State: e.service.inventory()}
-	macs := e.resolve(e.q.Machine)
 	if len(macs) == 0 {
 		e.answer.Query = e.q.Query
 		e.faults = e.faultsOf(func(f smd.Fault) bool { return strings.EqualFold(f.ID, e.q.Machine) })
