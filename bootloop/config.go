@@ -41,7 +41,7 @@ func (c *config) options() args.Options {
 	return args.Options{
 		{
 			Name: "lease_file", Value: args.String(&c.leaseFile, "a file"), Required: true,
-			Help: "SQLite file that keeps the leases. It is created if need be; one that earlier releases or CoreDHCP's `range` wrote is taken over.",
+			Help: "SQLite file that keeps the leases. It is created if need be; one that earlier releases or CoreDHCP's `range` wrote is taken over. In server6 `-v6` is added to its name.",
 		},
 		{
 			Name: "lease_time", Value: args.LeaseTime(&c.leaseTime), Default: "5m",
@@ -49,7 +49,7 @@ func (c *config) options() args.Options {
 		},
 		{
 			Name: "script_path", Value: args.String(&c.scriptPath, "a file name"), Default: "default",
-			Help: "Boot script that iPXE clients are sent to, by TFTP. `default` and `reboot.ipxe` are the built-in reboot script.",
+			Help: "Boot script that iPXE clients are sent to, by TFTP, or a URL. `default` and `reboot.ipxe` are the built-in reboot script.",
 		},
 		{
 			Name: "renew", Value: args.OneOf(&c.renew, "ack", "nak"), Default: "nak",

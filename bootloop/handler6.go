@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
@@ -18,10 +19,17 @@ import (
 type handler6 struct {
 	*service
 	times exchange.Times6
+	told  [][]dhcpv6.Option // of each network
+	own   link.Host6
+	addr6 func() netip.Addr // of this server, that coresmd was told; invalid: none
 }
 
 func newHandler6(s *service) *handler6 {
-	h := &handler6{service: s, times: exchange.NewTimes6(s.leaseTime)}
+	h := &handler6{service: s, times: exchange.NewTimes6(s.leaseTime), told: options6(s.nets)}
+	h.addr6 = sync.OnceValue(func() netip.Addr {
+		a, _ := process.Find[netip.Addr](s.process, "server_addr6")
+		return a
+	})
 	return h
 }
 

@@ -89,7 +89,7 @@ func (h *handler4) outside(x *exchange4) bool {
 
 // receiving is the address that stands for the receiving interface.
 func (h *handler4) receiving(x *exchange4) netip.Addr {
-	return link.Receiving(x.inquiry.from.Networks, x.self)
+	return link.Receiving(x.from.Networks, x.self)
 }
 
 func (h *handler4) from(x *exchange4) string {

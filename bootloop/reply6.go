@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
+	"github.com/OpenCHAMI/coresmd/internal/netboot"
 	"github.com/insomniacslk/dhcp/dhcpv6"
 	"github.com/insomniacslk/dhcp/iana"
 )
@@ -21,9 +22,21 @@ func (h *handler6) reply6(x *exchange6) {
 	case exchange.Release, exchange.Decline:
 	default:
 		x.RefuseOthers(x.prepared)
+		netboot.Reply6(x.prepared, x.Inner, x.client, x.bootfile)
+		h.tell(x)
 	}
 	if x.addr.IsValid() {
 		x.Commit(x.prepared)
+	}
+}
+
+// tell writes what the network says.
+func (h *handler6) tell(x *exchange6) {
+	if x.network < 0 {
+		return
+	}
+	for _, o := range h.told[x.network] {
+		x.prepared.UpdateOption(o)
 	}
 }
 

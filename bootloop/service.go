@@ -2,6 +2,7 @@ package bootloop
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -49,7 +50,11 @@ func start(c config, p *process.Process, log *logrus.Entry) (*service, error) {
 		}
 		return &netboot.Boot{Loaders: netboot.DefaultLoaders()}
 	})
-	for _, step := range []func() error{s.startJournal, s.startAudit, s.openLeases} {
+	steps := []func() error{s.startJournal, s.startAudit, s.openLeases}
+	if _, rehearses := p.Rehearsal(); rehearses {
+		steps = []func() error{s.startJournal, s.rehearse}
+	}
+	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("bootloop: %w", err)
 		}
@@ -63,11 +68,7 @@ func start(c config, p *process.Process, log *logrus.Entry) (*service, error) {
 
 // openLeases opens the lease file and tells what was wrong with it.
 func (s *service) openLeases() error {
-	table, problems, err := lease.Open(s.file(), lease.Options{
-		Pools: s.pools, LeaseTime: s.leaseTime, OfferTime: s.offerTime, DeclineTime: s.declineTime,
-		OnCommit: s.metrics.commit,
-		Taken:    func(a netip.Addr) bool { return s.infra.taken(a) || s.process.Claimed(a) },
-	})
+	table, problems, err := lease.Open(s.file(), s.leaseOptions())
 	if err != nil {
 		return err
 	}
@@ -86,4 +87,37 @@ func (s *service) openLeases() error {
 		}
 	})
 	return nil
+}
+
+func (s *service) leaseOptions() lease.Options {
+	return lease.Options{
+		Pools: s.pools, LeaseTime: s.leaseTime, OfferTime: s.offerTime, DeclineTime: s.declineTime,
+		OnCommit: s.metrics.commit,
+		Taken:    func(a netip.Addr) bool { return s.infra.taken(a) || s.process.Claimed(a) },
+	}
+}
+
+// rehearse makes ready to answer questions. What is wrong is told all at once.
+func (s *service) rehearse() error { return errors.Join(s.rehearseAudit(), s.rehearseLeases()) }
+
+// rehearseLeases has a table in the place of the lease file: nobody holds a
+// lease.
+func (s *service) rehearseLeases() error {
+	table, err := lease.Preview(s.file(), s.leaseOptions())
+	if err != nil {
+		return err
+	}
+	s.leases = table
+	s.process.Go(func(ctx context.Context) {
+		<-ctx.Done()
+		_ = table.Close() // there is no file
+	})
+	return nil
+}
+
+func (s *service) rehearseAudit() error {
+	if s.auditFile == "" {
+		return nil
+	}
+	return process.WouldOpen(s.auditFile)
 }

@@ -27,7 +27,7 @@ func (s *service) publish() {
 	})
 	v.mu.Lock()
 	v.services = append(v.services, s)
-	slices.SortStableFunc(v.services, func(a, b *service) int { return a.config.pools[0].First.Compare(b.config.pools[0].First) })
+	slices.SortStableFunc(v.services, func(a, b *service) int { return a.pools[0].First.Compare(b.pools[0].First) })
 	v.mu.Unlock()
 	process.Publish(s.process, status.PublishedLeases, status.LeaseView(v.leases))
 }
@@ -86,7 +86,7 @@ func (v *view) pools() []status.Pool {
 	var pools []status.Pool
 	for _, s := range v.all() {
 		for i, n := range s.leases.Stats() {
-			p := status.Pool{Range: s.config.pools[i].String(), Size: n.Size, Leased: n.Leased, Offered: n.Offered, Quarantined: n.Quarantined, Taken: n.Taken}
+			p := status.Pool{Range: s.pools[i].String(), Size: n.Size, Leased: n.Leased, Offered: n.Offered, Quarantined: n.Quarantined, Taken: n.Taken}
 			if prefix := s.nets[s.place[i]].Prefix; prefix.IsValid() {
 				p.Network = prefix.String()
 			}
