@@ -50,11 +50,7 @@ type loop struct {
 
 // listen opens the sockets of a configuration, or takes them from those that a
 // predecessor left, and returns a loop that does not read yet.
-func listen(c *config.Config, inherited map[string]*os.File, log *logrus.Entry) (*loop, error) {
-	return listenIn(process.Here(), c, inherited, log)
-}
-
-func listenIn(p *process.Process, c *config.Config, inherited map[string]*os.File, log *logrus.Entry) (*loop, error) {
+func listen(p *process.Process, c *config.Config, inherited map[string]*os.File, log *logrus.Entry) (*loop, error) {
 	l := &loop{log: log, metrics: newMetrics(p), complaints: make(map[string]*process.Limit)}
 	var err error
 	if l.table, err = ifaces.Open(); err != nil {
@@ -67,6 +63,7 @@ func listenIn(p *process.Process, c *config.Config, inherited map[string]*os.Fil
 		l.sockets = append(l.sockets, s)
 	}
 	for _, s := range l.sockets {
+		s.bound = s.others()
 		s.follow()
 		s.warn()
 		log.Infof("listening on %s", s.name)
