@@ -93,7 +93,7 @@ func TestConfirm6(t *testing.T) {
 	if line := grep(dhcp.LogSince(mark), "message=CONFIRM"); strings.Contains(line, "reason") {
 		t.Errorf("an address of the network was not confirmed: %s", line)
 	}
-	client.WaitLog(`Bound to lease`, takesUp)
+	compare6(t, lease6("2001:db8::1000", 5*time.Minute), client.WaitEvent(dhcptest.EventBound6, dhcptest.BindTimeout))
 	client.Stop()
 
 	mark = dhcp.Mark()
