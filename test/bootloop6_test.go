@@ -61,16 +61,11 @@ func TestStrangersBehindRelays6(t *testing.T) {
 	t.Parallel()
 	s := newSite6(t)
 	far := s.farSite6("-I")
-	farther := s.net.Wire("farther")
-	second := s.net.Namespace("relay2")
-	second.QuickDAD()
-	second.Attach(farther, "eth0", dhcptest.MAC(0x210), netip.MustParsePrefix("2001:db8:1:1::1/64"))
-	second.Attach(far, "eth1", dhcptest.MAC(0x211), netip.MustParsePrefix("2001:db8:1::2/64"))
-	dhcptest.StartDhcrelay6(second, "eth0", "eth1", netip.MustParseAddr("ff02::1:2"))
+	farther := s.fartherSite6(far)
 	s.run6(s.loop6(pool6, "subnet=2001:db8:1::/64,pool:2001:db8:1::1000-2001:db8:1::1fff", "subnet=2001:db8:1:1::/64,pool:2001:db8:1:1::1000-2001:db8:1:1::1fff"))
-	for wire, want := range map[*dhcptest.Wire]string{s.lan: "2001:db8::1000", far: "2001:db8:1::1000", farther: "2001:db8:1:1::1000"} {
-		mac := int(netip.MustParseAddr(want).As16()[7]) + int(netip.MustParseAddr(want).As16()[5]) + 1
-		client := dhcptest.StartDhclient6(s.host6(wire, mac), "eth0")
+	for i, wire := range []*dhcptest.Wire{s.lan, far, farther} {
+		client := dhcptest.StartDhclient6(s.host6(wire, i+1), "eth0")
+		want := []string{"2001:db8::1000", "2001:db8:1::1000", "2001:db8:1:1::1000"}[i]
 		compare6(t, lease6(want, 5*time.Minute), client.WaitEvent(dhcptest.EventBound6, dhcptest.BindTimeout))
 	}
 }

@@ -81,6 +81,18 @@ func (s *site6) farSite6(flags ...string) *dhcptest.Wire {
 	return far
 }
 
+// fartherSite6 adds a third network behind a relay in the second, and returns its wire.
+func (s *site6) fartherSite6(far *dhcptest.Wire) *dhcptest.Wire {
+	s.t.Helper()
+	farther := s.net.Wire("farther")
+	relay := s.net.Namespace("relay2")
+	relay.QuickDAD()
+	relay.Attach(farther, "eth0", dhcptest.MAC(0x210), netip.MustParsePrefix("2001:db8:1:1::1/64"))
+	relay.Attach(far, "eth1", dhcptest.MAC(0x211), netip.MustParsePrefix("2001:db8:1::2/64"))
+	dhcptest.StartDhcrelay6(relay, "eth0", "eth1", netip.MustParseAddr("ff02::1:2"))
+	return farther
+}
+
 // lease6 is what a machine is to be given with an address and a lease time.
 func lease6(addr string, leaseTime time.Duration) dhcptest.Bound6 {
 	return dhcptest.Bound6{
