@@ -81,7 +81,7 @@ func (h *handler4) try(req, resp *dhcpv4.DHCPv4, from process.Origin) exchange.D
 func (h *handler4) decide(x *exchange4) exchange.Verdict {
 	x.relay = x.req.RelayAgentInfo()
 	x.relayed = link.Relayed(x.req, x.relay)
-	x.self = exchange.Addr(x.prepared.ServerIdentifier())
+	x.self = exchange.ServerOf(x.prepared)
 	x.ask = exchange.Read(x.req, x.self)
 	if x.ask.State == exchange.Probe {
 		x.server = x.self
