@@ -62,7 +62,7 @@ func (s *service) note(x *inquiry, v exchange.Verdict, at time.Time, leased bool
 		Kind: journal.Exchange, At: at, MAC: x.mac,
 		Plugin: "bootloop", Message: x.ask.State.Message(), State: x.ask.State.String(), Verdict: v.String(),
 		Reason: x.why.String(), Detail: x.detail, Addr: x.addr, Leased: leased,
-		Bootfile: x.bootfile, Boots: x.client.Kind != netboot.NotBooting, IPXE: x.client.Kind == netboot.IPXE,
+		Bootfile: x.bootfile, Boots: x.client.Kind != netboot.NotBooting, IPXE: x.client.Kind == netboot.IPXE, Wants: x.ask.State.Wants(),
 		Shown: journal.Shown(shown),
 	})
 }
