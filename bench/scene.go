@@ -75,7 +75,7 @@ func scenes(part float64) []scene {
 		{burstMany, []peer{ours}, []peer{stock, kea}, large, crowds(many), lengthy},
 		{quietScene, []peer{ours}, nil, large, crowds(long), short},
 		{refreshScene, []peer{ours}, nil, looking, crowds(long), short},
-		{strangersScene, []peer{ours, stock, kea}, nil, open, crowds(strange), short},
+		{strangersScene, []peer{ours, stock, kea}, []peer{asks}, open, crowds(strange), short},
 		{calmScene, []peer{ours, stock, kea}, nil, open, crowds(paced), short},
 		{busyScene, []peer{ours, stock, kea}, nil, open, crowds(newcomers, paced), short},
 	}
