@@ -56,7 +56,7 @@ func scenes(part float64) []scene {
 	many.Clients = machinesMany
 	long := known
 	long.Mode, long.Rate, long.Clients, long.For = load.Rate, 1000, machinesMany, scaled(10*time.Second)
-	strange.Mode, strange.Window, strange.Once = load.Window, window, true
+	strange.Mode, strange.Window, strange.Once = load.Window, 4*window, true
 	strange.First, strange.Clients, strange.Base = 1<<24, 90_000, nobody
 	newcomers := strange
 	newcomers.Mode, newcomers.Rate = load.Rate, 2000
