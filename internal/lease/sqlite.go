@@ -322,7 +322,8 @@ func (s *store) transact(batch []*write) error {
 		return err
 	}
 	defer tx.Rollback()
-	put := tx.Stmt(s.add) // ends with tx
+	put := tx.Stmt(s.add)
+	defer put.Close()
 	for _, w := range batch {
 		if w.remove {
 			_, err = tx.Exec(s.remove, w.columns()[:4]...)
