@@ -26,6 +26,11 @@ const publishedDry4 = "dry run of DHCPv4"
 type dry4 = func(req, resp *dhcpv4.DHCPv4, from process.Origin) exchange.Dry
 
 func (v *views) explain(ctx context.Context, q status.Params) (any, error) {
+	return v.explainOf(ctx, q, v.resolve(q["machine"]))
+}
+
+// explainOf explains the first of the machines that a question may be about.
+func (v *views) explainOf(ctx context.Context, q status.Params, macs []smd.MAC) (*status.Explanation, error) {
 	h, ok := process.Find[*handler4](v.process, publishedHandler4)
 	if !ok {
 		return nil, status.Absent("coresmd is not among the plugins of server4")
@@ -35,7 +40,7 @@ func (v *views) explain(ctx context.Context, q status.Params) (any, error) {
 		return nil, err
 	}
 	v.journal.Settle(ctx)
-	return h.explain(ctx, query), nil
+	return h.explain(ctx, query, macs), nil
 }
 
 // A query is a question of an administrator, read.
@@ -142,10 +147,9 @@ type explained struct {
 	faults  []smd.Fault // of the machine
 }
 
-// explain answers a question.
-func (h *handler4) explain(ctx context.Context, q query) *status.Explanation {
+// explain answers a question about the first of some machines.
+func (h *handler4) explain(ctx context.Context, q query, macs []smd.MAC) *status.Explanation {
 	e := &explained{h: h, ctx: ctx, q: q, answer: &status.Explanation{State: h.inventory()}}
-	macs := h.resolve(q.Machine)
 	if len(macs) == 0 {
 		e.answer.Query = q.Query
 		e.faults = h.faultsOf(func(f smd.Fault) bool { return strings.EqualFold(f.ID, q.Machine) })

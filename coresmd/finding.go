@@ -190,14 +190,7 @@ func (e *explained) anotherServer(f *found) {
 }
 
 // last returns the last thing of a kind that the machine did.
-func (e *explained) last(is func(journal.Past) bool) (journal.Past, bool) {
-	for _, p := range slices.Backward(e.past.Events) {
-		if is(p) {
-			return p, true
-		}
-	}
-	return journal.Past{}, false
-}
+func (e *explained) last(is func(journal.Past) bool) (journal.Past, bool) { return lastOf(&e.past, is) }
 
 // transfers tells of a boot file that did not arrive.
 func (e *explained) transfers(f *found) {
