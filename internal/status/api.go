@@ -95,7 +95,7 @@ type Query struct {
 	Arch      string `json:"arch,omitempty"`  // option 93
 	Class     string `json:"class,omitempty"` // option 60
 	UserClass string `json:"user_class,omitempty"`
-	Message   string `json:"message"` // DISCOVER, REQUEST, INFORM
+	Message   string `json:"message"` // DISCOVER, SOLICIT, ...
 }
 
 // An Explanation is what the server would tell a machine, and why.
