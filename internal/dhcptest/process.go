@@ -281,7 +281,7 @@ func startCoreDHCP(ns *Namespace, binary, config string, port int) *Process {
 		switch {
 		case !p.Running():
 			ns.t.Fatalf("coredhcp ended: %v\n%s", p.err, p.Log())
-		case ns.listensUDP(port):
+		case ns.ListensUDP(port):
 			return nil
 		}
 		return fmt.Errorf("coredhcp does not listen; it said:\n%s", p.Log())
@@ -289,8 +289,8 @@ func startCoreDHCP(ns *Namespace, binary, config string, port int) *Process {
 	return p
 }
 
-// listensUDP tells whether some IPv4 or IPv6 socket in the namespace is bound to a UDP port.
-func (ns *Namespace) listensUDP(port int) bool {
+// ListensUDP tells whether some IPv4 or IPv6 socket in the namespace is bound to a UDP port.
+func (ns *Namespace) ListensUDP(port int) bool {
 	var text []byte
 	err := ns.within(func() error {
 		for _, name := range []string{"/proc/thread-self/net/udp", "/proc/thread-self/net/udp6"} {
