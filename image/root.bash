@@ -12,12 +12,11 @@ licences=$root/usr/share/licenses
 mkdir -p "$root"/{bin,etc/coredhcp,etc/ssl/certs,root_ca,run,tmp,usr/bin,usr/share,var/lib/coredhcp} "$licences"/{coresmd,busybox,curl,openssl,glibc,ipxe,go}
 chmod 1777 "$root/tmp"
 
-# A user without rights may serve: the file brings what it needs for ports below 1024 and raw sockets.
-install bin/coredhcp "$root/coredhcp"
+# A user without rights may serve, and ask as a client does: the files bring what they need
+# for ports below 1024 and raw sockets.
+install bin/coredhcp bin/coresmd bin/dhcping "$root/"
 setcap cap_net_bind_service,cap_net_raw+ep "$root/coredhcp"
-for name in coresmd dhcping; do
-	[ ! -e "bin/$name" ] || install "bin/$name" "$root/$name"
-done
+setcap cap_net_bind_service+ep "$root/coresmd" cap_net_bind_service+ep "$root/dhcping"
 ln -s /dhcping "$root/usr/bin/dhcping"
 install "$tools/curl" "$root/usr/bin/curl"
 install "$tools/busybox" "$root/bin/busybox"
