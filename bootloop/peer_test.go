@@ -36,7 +36,7 @@ func TestPeerPoolMistakes(t *testing.T) {
 		"peer_pool=2001:db8::1-2001:db8::9": `argument 3 "peer_pool=2001:db8::1-2001:db8::9": peer_pool: pool 2001:db8::1-2001:db8::9 is not IPv4; wanted START-END`,
 		"peer_pool=192.0.2.210":             `argument 3 "peer_pool=192.0.2.210": peer_pool: pool "192.0.2.210" is not START-END; wanted START-END`,
 	} {
-		_, err := parse(strings.Fields("lease_file=/x subnet=192.0.2.0/24,pool:192.0.2.200-192.0.2.205 " + words))
+		_, err := parse(strings.Fields("lease_file=/x subnet=192.0.2.0/24,pool:192.0.2.200-192.0.2.205 "+words), false)
 		if err == nil || err.Error() != "bootloop directive:\n"+want {
 			t.Errorf("%s: %v, want %s", words, err, want)
 		}
