@@ -282,8 +282,8 @@ func (c *Cache) keep(began time.Time) Poll {
 // accept puts a new inventory in the place of the old one.
 func (c *Cache) accept(inv *inventory, began time.Time) Poll {
 	c.doubter.doubt = Doubt{}
-	same := maps.EqualFunc(c.serving(), inv.index, (*Machine).equal)
-	alike := same || maps.EqualFunc(c.serving(), inv.index, (*Machine).alike)
+	same := maps.EqualFunc(c.serving(), inv.index, breathing((*Machine).equal))
+	alike := same || maps.EqualFunc(c.serving(), inv.index, breathing((*Machine).alike))
 	c.saver.unsaved = c.saver.unsaved || !alike
 	c.found = inv.faults
 
