@@ -40,6 +40,7 @@ type socket struct {
 
 	mu     sync.Mutex
 	reader *mmsg.Reader // guarded by mu
+	slab   slab4        // guarded by mu
 }
 
 // entries returns a socket for each listen entry of a configuration, none open.
