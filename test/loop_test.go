@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/dhcptest"
+	"github.com/google/go-cmp/cmp"
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv6"
 )
@@ -102,6 +103,7 @@ func TestLoopWire(t *testing.T) {
 	relay.Attach(s.lan, "eth0", dhcptest.MAC(0x200), netip.PrefixFrom(relayIP, 24), netip.MustParsePrefix("192.0.2.11/24"))
 	dhcp := s.launch(configOf("%eth0", known(t)))
 	tap := relay.Tap("eth0")
+	dhcptest.Eventually(t, soon, func() error { return s.answers(dhcp) })
 
 	mac, relayMAC := dhcptest.MAC(1), dhcptest.MAC(0x200)
 	message := func(kind dhcpv4.MessageType, with ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
@@ -183,21 +185,25 @@ func TestLoopDecline(t *testing.T) {
 	t.Parallel()
 	s := newWiring(t)
 	dhcp := s.launch(configOf("%eth0", known(t)))
-	host := s.host(1)
-	tap := host.Tap("eth0")
+	dhcptest.Eventually(t, soon, func() error { return s.answers(dhcp) })
 	for _, m := range []*dhcpv4.DHCPv4{
 		dhcptest.Request4(t, dhcptest.MAC(1).String(), dhcpv4.MessageTypeDecline, dhcptest.Requested("192.0.2.11"), dhcptest.Server("192.0.2.1")),
 		dhcptest.Request4(t, dhcptest.MAC(1).String(), dhcpv4.MessageTypeRelease, dhcptest.Ciaddr("192.0.2.11"), dhcptest.Server("192.0.2.1")),
 		dhcptest.Request4(t, dhcptest.MAC(1).String(), dhcpv4.MessageTypeDiscover, dhcpv4.WithTransactionID(dhcpv4.TransactionID{1, 2, 3, 4})),
 	} {
-		tap.Send(broadcast(m).Frame())
+		s.tap.Send(broadcast(m).Frame())
 	}
-	got, ok := tap.ReceiveUDP(67, soon)
-	if !ok {
-		t.Fatalf("no reply to the DISCOVER:\n%s", dhcp.Log())
-	}
-	if reply := dhcptest.Parse4(t, got.Payload); reply.MessageType() != dhcpv4.MessageTypeOffer {
-		t.Errorf("the first reply is %s", reply.Summary())
+	for got, ok := s.tap.ReceiveUDP(67, soon); ; got, ok = s.tap.ReceiveUDP(67, soon) {
+		if !ok {
+			t.Fatalf("no reply to the DISCOVER:\n%s", dhcp.Log())
+		}
+		reply := dhcptest.Parse4(t, got.Payload)
+		if reply.MessageType() != dhcpv4.MessageTypeOffer {
+			t.Errorf("a reply: %s", reply.Summary())
+		}
+		if reply.TransactionID == (dhcpv4.TransactionID{1, 2, 3, 4}) {
+			break
+		}
 	}
 	dhcp.WaitLog(`level=warning.*msg=DECLINE|the machine declined 192\.0\.2\.11`, soon)
 }
@@ -243,16 +249,13 @@ func TestLoopSendQueue(t *testing.T) {
 	crowd.Attach(slow, "eth0", dhcptest.MAC(2))
 	flood := crowd.Tap("eth0")
 	frame := broadcast(dhcptest.Request4(t, dhcptest.MAC(2).String(), dhcpv4.MessageTypeDiscover)).Frame()
-	tap := s.host(1).Tap("eth0")
+	dhcptest.Eventually(t, soon, func() error { return s.answers(dhcp) })
 	full := func() bool { return strings.Contains(dhcp.Log(), `msg="sending eth1 failed`) }
 	for range 100 {
 		for range 500 {
 			flood.Send(frame)
 		}
-		tap.Send(broadcast(dhcptest.Request4(t, dhcptest.MAC(1).String(), dhcpv4.MessageTypeDiscover)).Frame())
-		if _, ok := tap.ReceiveUDP(67, soon); !ok {
-			t.Fatalf("no reply on the other interface:\n%s", dhcp.Log())
-		}
+		dhcptest.Eventually(t, soon, func() error { return s.answers(dhcp) })
 		if full() {
 			break
 		}
@@ -350,16 +353,25 @@ func TestLoopJoins(t *testing.T) {
 func TestLoopListensTwice(t *testing.T) {
 	t.Parallel()
 	s := newWiring(t)
-	s.launch(strings.Replace(configOf("%eth0", known(t)), `"%eth0"`, `["%eth0", "0.0.0.0"]`, 1))
-	tap := s.host(1).Tap("eth0")
-	for range 3 {
-		tap.Send(broadcast(dhcptest.Request4(t, dhcptest.MAC(1).String(), dhcpv4.MessageTypeDiscover)).Frame())
-		if _, ok := tap.ReceiveUDP(67, soon); !ok {
-			t.Error("no reply")
+	dhcp := s.launch(strings.Replace(configOf("%eth0", known(t)), `"%eth0"`, `["%eth0", "0.0.0.0"]`, 1))
+	dhcptest.Eventually(t, soon, func() error { return s.answers(dhcp) })
+	mark := dhcp.Mark()
+	const asked = 5
+	for n := range byte(asked) {
+		s.tap.Send(broadcast(dhcptest.Request4(t, dhcptest.MAC(1).String(), dhcpv4.MessageTypeDiscover, dhcpv4.WithTransactionID(dhcpv4.TransactionID{1, 2, 3, n}))).Frame())
+	}
+	replies := make(map[byte]int)
+	for {
+		got, ok := s.tap.ReceiveUDP(67, time.Second)
+		if !ok {
+			break
 		}
-		if got, ok := tap.ReceiveUDP(67, 200*time.Millisecond); ok {
-			t.Errorf("a second reply: %v", got)
+		if reply := dhcptest.Parse4(t, got.Payload); reply.TransactionID[0] == 1 {
+			replies[reply.TransactionID[3]]++
 		}
+	}
+	if diff := cmp.Diff(map[byte]int{0: 1, 1: 1, 2: 1, 3: 1, 4: 1}, replies); diff != "" {
+		t.Errorf("replies to each DISCOVER (-want +got):\n%s\n%s", diff, dhcp.LogSince(mark))
 	}
 }
 
