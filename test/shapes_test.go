@@ -42,10 +42,23 @@ func TestShapes(t *testing.T) {
 				"/root_ca/root_ca.crt", secure.CAFile, "/tmp/coredhcp.db", filepath.Join(t.TempDir(), "coredhcp.db"),
 				"/tftpboot", s.tftp,
 			).Replace(string(text))
+			s.checks(t, config)
 			server := dhcptest.StartCoreDHCP(s.server, dhcptest.CoreDHCPBinary(t), config)
 			defer server.Stop()
 			dhcptest.Golden(t, "shapes/"+name, clients.replies(t))
 		})
+	}
+}
+
+// checks has a configuration checked, which must find no error.
+func (s *site) checks(t *testing.T, config string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, status := s.command("check", "-c", path); status != 0 || !strings.Contains(out, "\n0 errors, ") && !strings.HasPrefix(out, "0 errors, ") {
+		t.Errorf("check: status %d\n%s", status, out)
 	}
 }
 

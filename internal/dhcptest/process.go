@@ -270,7 +270,7 @@ func StartCoreDHCP(ns *Namespace, binary, config string) *Process {
 		switch {
 		case !p.Running():
 			ns.t.Fatalf("coredhcp ended: %v\n%s", p.err, p.Log())
-		case ns.listensUDP(67):
+		case ns.ListensUDP(67):
 			return nil
 		}
 		return fmt.Errorf("coredhcp does not listen; it said:\n%s", p.Log())
@@ -278,8 +278,8 @@ func StartCoreDHCP(ns *Namespace, binary, config string) *Process {
 	return p
 }
 
-// listensUDP tells whether some IPv4 or IPv6 socket in the namespace is bound to a UDP port.
-func (ns *Namespace) listensUDP(port int) bool {
+// ListensUDP tells whether some IPv4 or IPv6 socket in the namespace is bound to a UDP port.
+func (ns *Namespace) ListensUDP(port int) bool {
 	var text []byte
 	err := ns.within(func() error {
 		for _, name := range []string{"/proc/thread-self/net/udp", "/proc/thread-self/net/udp6"} {

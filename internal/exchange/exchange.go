@@ -63,6 +63,11 @@ func (s State) Message() string {
 	return "REQUEST"
 }
 
+// Wants says that a client in this state wants an address, or wants to keep one.
+func (s State) Wants() bool {
+	return s >= Discover && s <= Renewing || s >= Solicit && s < InfoRequest
+}
+
 // States are all states, for tables with a row each.
 func States() []State {
 	all := make([]State, len(stateNames))

@@ -126,6 +126,14 @@ func (c *Cache) Lookup(mac MAC) Finding {
 	return Finding{*m, true, c.state()}
 }
 
+// Knows says that the inventory has a MAC address.
+func (c *Cache) Knows(mac MAC) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	_, ok := c.index[mac]
+	return ok || c.pulled[mac].Machine != nil
+}
+
 // Claims says that SMD assigns an address to some interface.
 func (c *Cache) Claims(a netip.Addr) bool {
 	c.mu.RLock()
