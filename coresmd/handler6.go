@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
@@ -21,7 +22,8 @@ type handler6 struct {
 	*service
 	last     last6
 	fixed    *fixed6
-	own      own6
+	own      link.Host6
+	noURL    sync.Once     // the complaint that this server has no address for URLs
 	noServer process.Limit // of the complaint that server_id is missing
 }
 

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/dhcptest"
 	"github.com/OpenCHAMI/coresmd/internal/process"
@@ -633,7 +632,9 @@ func TestAddress6(t *testing.T) {
 		}
 	}
 	b := known6(t, "server_addr6=")
-	b.six.own.last.Store(&ownAddr6{err: errors.New("this host has 2 global IPv6 addresses"), until: time.Now().Add(time.Hour)})
+	b.six.own.Look = func(netip.Addr) (netip.Prefix, error) {
+		return netip.Prefix{}, errors.New("this host has 2 global IPv6 addresses")
+	}
 	for range 3 {
 		b.ask(t, dhcptest.Request6(t, node, solicit, append(mods6(na(1)), efi6...)...), process.Origin{})
 	}
