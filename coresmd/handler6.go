@@ -74,7 +74,9 @@ func (h *handler6) answer(x *exchange6, resp dhcpv6.DHCPv6) (v exchange.Verdict,
 	case exchange.Drop:
 		return v, nil, true
 	case exchange.Pass:
-		x.ask6.Refuse(prepared)
+		if x.ask6.Refuse(prepared); !h.pass && !exchange.Says6(x.ask6.Inner, prepared) {
+			return exchange.Drop, nil, true
+		}
 		return v, prepared, false
 	}
 	h.reply6(x)

@@ -684,3 +684,19 @@ func TestAllocations6(t *testing.T) {
 		t.Errorf("%v allocations, want at most 20", n-preparing)
 	}
 }
+
+// TestRouters6 has routers of a network of IPv6, which nothing tells of.
+func TestRouters6(t *testing.T) {
+	t.Parallel()
+	b := known6(t, "subnet=2001:db8:1::/64,router:2001:db8:1::1", "subnet=2001:db8:2::/64", "subnet=192.0.2.0/24,router:192.0.2.254")
+	var warnings []string
+	for _, e := range b.log.AllEntries() {
+		if strings.HasPrefix(e.Message, "subnet=") {
+			warnings = append(warnings, e.Level.String()+" "+e.Message)
+		}
+	}
+	want := []string{"warning subnet=2001:db8:1::/64: router: is told by DHCPv4 only; in IPv6 routers tell of themselves"}
+	if diff := cmp.Diff(want, warnings); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+}
