@@ -221,6 +221,17 @@ docs: build bin/tools/supply ## docs/dependencies.md: what is linked, out of the
 	@{ sed '/^## Direct$$/,$$d' docs/dependencies.md; cat build/dependencies; } >build/dependencies.md
 	@mv build/dependencies.md docs/dependencies.md
 
+# The database of the Go project is a module: it can be had where modules can.
+VULNDB ?= latest
+.PHONY: vulnerabilities
+vulnerabilities: build/coredhcp/main.go ## what the Go project knows of weaknesses in what is linked
+	@mkdir -p build bin/tools
+	@$(GO) build -C tools/vuln -o ../../bin/tools/vuln .
+	@$(GO) build -C tools/vuln -o ../../bin/tools/govulncheck golang.org/x/vuln/cmd/govulncheck
+	@source=$$(cd tools/vuln && GOFLAGS= $(GO) mod download -json golang.org/x/vulndb@$(VULNDB) | sed -n 's/.*"Dir": "\(.*\)".*/\1/p'); \
+	rm -rf build/vulndb; bin/tools/vuln "$$source" build/vulndb
+	@bin/tools/govulncheck -db "file://$(CURDIR)/build/vulndb" -tags $(TAGS) ./build/coredhcp ./cmd/coresmd
+
 .PHONY: snapshot
 snapshot: bin/tools/goreleaser ## dist/: archives, packages and lists of parts for linux amd64 and arm64, not published
 	@GIT_STATE=$$(./gen_version.bash --print | sed -n s/^gitState=//p) \
