@@ -265,12 +265,23 @@ func LaunchCoreDHCP(ns *Namespace, binary, config string) *Process {
 // the DHCPv4 port.
 func StartCoreDHCP(ns *Namespace, binary, config string) *Process {
 	ns.t.Helper()
+	return startCoreDHCP(ns, binary, config, 67)
+}
+
+// StartCoreDHCP6 is StartCoreDHCP for DHCPv6.
+func StartCoreDHCP6(ns *Namespace, binary, config string) *Process {
+	ns.t.Helper()
+	return startCoreDHCP(ns, binary, config, 547)
+}
+
+func startCoreDHCP(ns *Namespace, binary, config string, port int) *Process {
+	ns.t.Helper()
 	p := LaunchCoreDHCP(ns, binary, config)
 	Eventually(ns.t, 20*time.Second, func() error {
 		switch {
 		case !p.Running():
 			ns.t.Fatalf("coredhcp ended: %v\n%s", p.err, p.Log())
-		case ns.ListensUDP(67):
+		case ns.ListensUDP(port):
 			return nil
 		}
 		return fmt.Errorf("coredhcp does not listen; it said:\n%s", p.Log())
