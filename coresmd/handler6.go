@@ -216,8 +216,12 @@ func (x *exchange6) assign() {
 		if g := &x.ias[i]; !g.addr.IsValid() && free != 0 {
 			g.addr = take(bits.TrailingZeros64(free))
 		}
-		if a := x.ias[i].addr; a.IsValid() && !x.addr.IsValid() {
+		switch a := x.ias[i].addr; {
+		case !a.IsValid():
+		case !x.addr.IsValid():
 			x.addr = a
+		default:
+			x.further += ", " + a.String()
 		}
 	}
 }
