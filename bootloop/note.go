@@ -45,6 +45,7 @@ func (h *handler4) startAudit() (err error) {
 			return nil, err
 		}
 		h.process.Go(l.Run)
+		h.process.Hold(process.Stake{Yield: func() error { l.Sync(); return nil }})
 		h.process.Registry.MustRegister(l.Metric())
 		return l, nil
 	})

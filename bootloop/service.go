@@ -39,7 +39,7 @@ func start(c config, p *process.Process, log *logrus.Entry) (*handler4, error) {
 		}
 		return &netboot.Boot{Loaders: netboot.DefaultLoaders()}
 	})
-	for _, step := range []func() error{h.startJournal, h.startAudit, h.openLeases} {
+	for _, step := range []func() error{h.startJournal, h.startAudit, h.takeLeases} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("bootloop: %w", err)
 		}
@@ -51,6 +51,9 @@ func start(c config, p *process.Process, log *logrus.Entry) (*handler4, error) {
 	}
 	return h, nil
 }
+
+// takeLeases opens the lease file as soon as it is this process's to open.
+func (h *handler4) takeLeases() error { return h.process.Take(h.openLeases) }
 
 // openLeases opens the lease file and tells what was wrong with it.
 func (h *handler4) openLeases() error {
@@ -70,6 +73,7 @@ func (h *handler4) openLeases() error {
 		}
 		h.log.Log(level, problem.Text)
 	}
+	h.process.Hold(process.Stake{Yield: table.Close, Resume: table.Reopen})
 	h.process.Go(func(ctx context.Context) {
 		<-ctx.Done()
 		if err := table.Close(); err != nil {

@@ -36,6 +36,8 @@ type Process struct {
 	shared map[string]share // guarded by mu
 	aware  any              // guarded by mu: the handler of the last Setup that asks for the origin
 
+	succession succession // between processes
+
 	reserveMu sync.Mutex    // a service asks for reservations while it starts
 	reserved  []reservation // guarded by reserveMu; never written to, only replaced
 }
