@@ -10,7 +10,7 @@ GO ?= go
 FUZZTIME ?= 30s
 
 # Packages whose tests need neither root nor a network.
-UNIT := ./coresmd/... ./bootloop/... ./internal/... ./resources/...
+UNIT := ./coresmd/... ./bootloop/... ./server/... ./internal/... ./resources/...
 
 # One static binary. range and bootloop keep leases in SQLite: that needs cgo.
 TAGS := netgo,osusergo,sqlite_omit_load_extension

@@ -1,6 +1,6 @@
-// Package exchange holds what both plugins need of RFC 2131: the state that
-// a request shows, whose request it is, the NAK, and the times of a lease. It
-// knows neither machines nor pools.
+// Package exchange holds what both plugins need of RFC 2131 and RFC 8415: the
+// state that a request shows, whose request it is, the NAK and the refusals,
+// and the times of a lease. It knows neither machines nor pools.
 package exchange
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/insomniacslk/dhcp/iana"
 )
 
-// A State is what a client is doing, by the names of RFC 2131.
+// A State is what a client is doing, by the names of RFC 2131 and RFC 8415.
 type State uint8
 
 // The states of a client that a message can show. A renewing client and a
@@ -30,24 +30,35 @@ const (
 	Probe                   // DHCPREQUEST of a health check
 )
 
+// The states of a client that only a DHCPv6 message can show. Release and
+// Decline are of both families.
+const (
+	Solicit     State = iota + Probe + 1
+	Requesting        // Request, which answers an Advertise
+	Confirm           // a client that may have moved
+	Renew             // a client asks the server that it has its addresses from
+	Rebind            // a client asks any server
+	InfoRequest       // Information-request: a client wants options only
+)
+
 var stateNames = [...]string{
 	None: "none", Discover: "discover", Selecting: "selecting", InitReboot: "init-reboot",
 	Renewing: "renewing", Inform: "inform", Release: "release", Decline: "decline", Probe: "probe",
+	Solicit: "solicit", Requesting: "request", Confirm: "confirm", Renew: "renew", Rebind: "rebind", InfoRequest: "information-request",
+}
+
+// messageNames are the kinds of messages that show a state; empty: REQUEST.
+var messageNames = [...]string{
+	Discover: "DISCOVER", Inform: "INFORM", Release: "RELEASE", Decline: "DECLINE",
+	Solicit: "SOLICIT", Confirm: "CONFIRM", Renew: "RENEW", Rebind: "REBIND", InfoRequest: "INFORMATION-REQUEST",
 }
 
 func (s State) String() string { return stateNames[s] }
 
 // Message is the kind of message that shows the state.
 func (s State) Message() string {
-	switch s {
-	case Discover:
-		return "DISCOVER"
-	case Inform:
-		return "INFORM"
-	case Release:
-		return "RELEASE"
-	case Decline:
-		return "DECLINE"
+	if name := messageNames[s]; name != "" {
+		return name
 	}
 	return "REQUEST"
 }
@@ -148,13 +159,18 @@ func Mac(req *dhcpv4.DHCPv4) (mac [6]byte, reason string) {
 		return mac, "hardware address is not six octets"
 	}
 	mac = [6]byte(req.ClientHWAddr)
+	return mac, unusable(mac)
+}
+
+// unusable says why a hardware address is nobody's; empty: it may be.
+func unusable(mac [6]byte) string {
 	switch {
 	case mac == [6]byte{}:
-		return mac, "zero hardware address"
+		return "zero hardware address"
 	case mac[0]&1 != 0:
-		return mac, "multicast hardware address"
+		return "multicast hardware address"
 	}
-	return mac, ""
+	return ""
 }
 
 // Times are the times of a lease (RFC 2131 section 4.4.5).

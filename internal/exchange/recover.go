@@ -3,8 +3,6 @@ package exchange
 import (
 	"encoding/hex"
 	"runtime/debug"
-
-	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
 // Recover keeps a panic from ending the process: CoreDHCP calls handlers in
@@ -18,7 +16,7 @@ func Recover(onPanic func(value any, stack []byte)) {
 
 // Dump returns the octets of a packet in hex, for the log. It never panics:
 // the packet may be the reason that somebody else did.
-func Dump(packet *dhcpv4.DHCPv4) (text string) {
+func Dump(packet interface{ ToBytes() []byte }) (text string) {
 	defer Recover(func(any, []byte) { text = "unprintable" })
 	return hex.EncodeToString(packet.ToBytes())
 }

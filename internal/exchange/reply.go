@@ -14,19 +14,21 @@ type Verdict uint8
 
 // The verdicts.
 const (
-	Pass     Verdict = iota // to the next plugin, untouched
-	Drop                    // silence
-	Offer                   // DHCPOFFER
-	Ack                     // DHCPACK
-	NakReply                // DHCPNAK
+	Pass      Verdict = iota // to the next plugin, untouched
+	Drop                     // silence
+	Offer                    // DHCPOFFER
+	Ack                      // DHCPACK
+	NakReply                 // DHCPNAK
+	Advertise                // Advertise of DHCPv6
+	Reply                    // Reply of DHCPv6
 )
 
 func (v Verdict) String() string {
-	return [...]string{"passed on", "no reply", "OFFER", "ACK", "NAK"}[v]
+	return [...]string{"passed on", "no reply", "OFFER", "ACK", "NAK", "ADVERTISE", "REPLY"}[v]
 }
 
 // Verdicts are all verdicts, for tables with a row each.
-func Verdicts() []Verdict { return []Verdict{Pass, Drop, Offer, Ack, NakReply} }
+func Verdicts() []Verdict { return []Verdict{Pass, Drop, Offer, Ack, NakReply, Advertise, Reply} }
 
 // Set returns a modifier that sets an option to octets that nobody writes to.
 func Set(code dhcpv4.OptionCode, value []byte) dhcpv4.Modifier {

@@ -1,0 +1,109 @@
+package link
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/insomniacslk/dhcp/dhcpv6"
+	"github.com/insomniacslk/dhcp/iana"
+)
+
+// Relayed6 returns the address by which relays name the client's network: the
+// link-address of the relay nearest to the client that tells one (RFC 8415
+// section 13.1). A relay in a switch tells none (RFC 6221). It is the zero Addr
+// when the client asked directly.
+func Relayed6(req dhcpv6.DHCPv6) netip.Addr {
+	var nearest netip.Addr
+	for req != nil && req.IsRelay() {
+		relay, ok := req.(*dhcpv6.RelayMessage)
+		if !ok {
+			break
+		}
+		if a, ok := netip.AddrFromSlice(relay.LinkAddr); ok && global(a) {
+			nearest = a
+		}
+		req = relay.Options.RelayMessage()
+	}
+	return nearest
+}
+
+// Find6 returns the network that a client is on: that of relayed, which Relayed6
+// returned, or else of the addresses of the receiving interface the first that
+// lies in a declared network.
+func (t Table) Find6(relayed netip.Addr, receiving []netip.Prefix) (Network, bool) {
+	if relayed.IsValid() {
+		return t.Lookup(relayed)
+	}
+	for _, p := range receiving {
+		if global(p.Addr()) {
+			if n, ok := t.Lookup(p.Addr()); ok {
+				return n, true
+			}
+		}
+	}
+	return Network{}, false
+}
+
+// Receiving6 returns the first address of the receiving interface that hosts
+// elsewhere can reach; invalid: it has none.
+func Receiving6(receiving []netip.Prefix) netip.Addr {
+	if at := slices.IndexFunc(receiving, func(p netip.Prefix) bool { return global(p.Addr()) }); at >= 0 {
+		return receiving[at].Addr()
+	}
+	return netip.Addr{}
+}
+
+// global says that an address is an IPv6 address that routers forward.
+func global(a netip.Addr) bool { return a.Is6() && !a.Is4In6() && a.IsGlobalUnicast() }
+
+// Own6 returns this host's only such address with its prefix length. Several,
+// or none, are an error.
+func Own6() (netip.Prefix, error) {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("reading the addresses of this host: %w", err)
+	}
+	var own []netip.Prefix
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && global(p.Addr()) {
+			own = append(own, p)
+		}
+	}
+	switch len(own) {
+	case 0:
+		return netip.Prefix{}, errors.New("this host has no global IPv6 address")
+	case 1:
+		return own[0], nil
+	}
+	return netip.Prefix{}, fmt.Errorf("this host has %d global IPv6 addresses", len(own))
+}
+
+// DUID returns an identifier made of the hardware address of an interface of
+// this host: of the one with that index, else of the first that has one. It
+// stands in where no server identifier is configured.
+func DUID(index int) (dhcpv6.DUID, error) {
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("reading the interfaces of this host: %w", err)
+	}
+	var first *dhcpv6.DUIDLL
+	for _, i := range interfaces {
+		if len(i.HardwareAddr) != 6 || i.Flags&net.FlagLoopback != 0 {
+			continue
+		}
+		d := &dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: i.HardwareAddr}
+		if i.Index == index {
+			return d, nil
+		}
+		if first == nil {
+			first = d
+		}
+	}
+	if first == nil {
+		return nil, errors.New("no interface of this host has a hardware address")
+	}
+	return first, nil
+}

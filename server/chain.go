@@ -1,0 +1,30 @@
+package server
+
+import (
+	"github.com/OpenCHAMI/coresmd/internal/process"
+	"github.com/coredhcp/coredhcp/handler"
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/dhcpv6"
+)
+
+// A link4 is the DHCPv4 handler of a plugin, told where a packet came from.
+type link4 = process.Handler[*dhcpv4.DHCPv4]
+
+// A link6 is the DHCPv6 handler of a plugin, told where a packet came from.
+type link6 = process.Handler[dhcpv6.DHCPv6]
+
+// chains are the handlers of all plugins in their order.
+type chains struct {
+	v4 []link4
+	v6 []link6
+}
+
+// plain4 makes a link of a handler that does not ask for the origin.
+func plain4(h handler.Handler4) link4 {
+	return func(req, resp *dhcpv4.DHCPv4, _ process.Origin) (*dhcpv4.DHCPv4, bool) { return h(req, resp) }
+}
+
+// plain6 makes a link of a handler that does not ask for the origin.
+func plain6(h handler.Handler6) link6 {
+	return func(req, resp dhcpv6.DHCPv6, _ process.Origin) (dhcpv6.DHCPv6, bool) { return h(req, resp) }
+}
