@@ -78,11 +78,12 @@ func (s *strays) pass(client netip.AddrPort, b []byte) {
 		return
 	}
 	text, err := client.MarshalBinary()
-	if err != nil {
+	raw, err2 := s.to.SyscallConn()
+	if err != nil || err2 != nil {
 		return
 	}
-	_ = s.to.SetWriteDeadline(time.Now())
-	_, _ = s.to.Write(append(append([]byte{byte(len(text))}, text...), b...))
+	message := append(append([]byte{byte(len(text))}, text...), b...)
+	_ = raw.Control(func(fd uintptr) { _ = unix.Sendto(int(fd), message, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil) })
 }
 
 // takeStrays delivers what the successor passes on, until Run has closed the

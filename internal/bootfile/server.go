@@ -120,7 +120,7 @@ func (s *Server) receive(ctx context.Context) error {
 	for pause := firstPause; ; {
 		n, from, err := s.socket.receive(b, oob)
 		switch {
-		case errors.Is(err, net.ErrClosed), s.leaving.Load():
+		case errors.Is(err, net.ErrClosed), err != nil && s.leaving.Load():
 			return err
 		case err != nil:
 			sleep(ctx, pause)
