@@ -10,7 +10,7 @@ GO ?= go
 FUZZTIME ?= 30s
 
 # Packages whose tests need neither root nor a network.
-UNIT := ./coresmd/... ./bootloop/... ./server/... ./internal/... ./resources/...
+UNIT := ./cmd/... ./coresmd/... ./bootloop/... ./server/... ./internal/... ./resources/... ./bench/load/...
 
 # One static binary. range and bootloop keep leases in SQLite: that needs cgo.
 TAGS := netgo,osusergo,sqlite_omit_load_extension
@@ -29,7 +29,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
-build: bin/coredhcp ## bin/coredhcp: CoreDHCP with its core plugins, coresmd and bootloop; static
+build: bin/coredhcp bin/coresmd ## bin/coredhcp: CoreDHCP with its core plugins, coresmd and bootloop, and the command bin/coresmd; static
 
 build/coredhcp/main.go: resources/coredhcp.go.template resources/plugins.txt go.mod
 	@mkdir -p $(@D)
@@ -45,9 +45,35 @@ build/version: FORCE
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 bin/coredhcp: build/coredhcp/main.go build/version $(SOURCES)
+	@$(call build-static,./build/coredhcp)
+
+bin/coresmd: build/version $(SOURCES)
+	@$(call build-static,./cmd/coresmd)
+
+define build-static
+echo "building $@"
+CGO_ENABLED=1 $(GO) build -buildvcs=false -trimpath -tags $(TAGS) \
+	-ldflags '$(STATIC) '"$$(./gen_version.bash --ldflags)" -o $@ $(1)
+touch $@
+endef
+
+.PHONY: man
+man: bin/coresmd ## build/man/: manual pages of the command
+	@rm -rf build/man; mkdir -p build/man
+	@$< man build/man
+
+# The same plugins in CoreDHCP's own main program and packet loop, for comparison.
+build/stock/main.go: resources/plugins.txt go.mod
+	@mkdir -p $(@D)
+	@rm -f $@
+	@$(GO) tool coredhcp-generator -f resources/plugins.txt -o $@ \
+		-t "$$($(GO) list -m -f '{{.Dir}}' github.com/coredhcp/coredhcp)/cmds/coredhcp-generator/coredhcp.go.template" >build/generator.log 2>&1 || \
+		{ cat build/generator.log >&2; exit 1; }
+	@gofmt -w $@
+
+bin/coredhcp-stock: build/stock/main.go $(SOURCES)
 	@echo "building $@"
-	@CGO_ENABLED=1 $(GO) build -buildvcs=false -trimpath -tags $(TAGS) \
-		-ldflags '$(STATIC) '"$$(./gen_version.bash --ldflags)" -o $@ ./build/coredhcp
+	@CGO_ENABLED=1 $(GO) build -buildvcs=false -trimpath -tags $(TAGS) -ldflags '$(STATIC)' -o $@ ./build/stock
 	@touch $@
 
 .PHONY: test
@@ -65,7 +91,7 @@ unit: ## unit tests and fuzz seeds; no root
 
 .PHONY: e2e
 e2e: check-root build ## real clients, real SMD, in network namespaces; root
-	$(GO) test -count=1 -timeout 15m ./test/...
+	$(GO) test -count=1 -timeout 15m ./test/... ./bench
 
 # The same with the race detector in the server. It is not static, so that the detector's library can be linked.
 .PHONY: test-race
@@ -122,8 +148,18 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 		done; \
 	done
 
+# What the comparison runs beside us.
+PEERS := kea-dhcp4-server kea-admin dnsmasq-base postgresql iproute2 util-linux procps
+
+# BENCH=quick is one short round. One that was interrupted goes on where it was.
 .PHONY: bench
-bench: ## benchmarks with allocations
+bench: check-root bin/coredhcp bin/coredhcp-stock ## comparison with Kea and others, 20 minutes: docs/performance.md; root
+	@$(MAKE) install-deps DEPS='$(PEERS)'
+	@$(GO) build -o bin/bench ./bench
+	@bin/bench $(if $(filter quick,$(BENCH)),-quick)
+
+.PHONY: bench-go
+bench-go: ## benchmarks with allocations
 	@$(GO) test -run '^$$' -bench . -benchmem $(UNIT)
 
 .PHONY: lint

@@ -132,12 +132,12 @@ func (h *handler4) byState(x *exchange4) exchange.Verdict {
 		h.describe(x)
 		return exchange.Ack
 	case exchange.Release:
-		if !h.leases.Release(x.mac, x.ask.Addr) {
+		if !h.leases.Release(lease.Of(x.mac), x.ask.Addr) {
 			return x.because(exchange.Drop, released, notTheHolder)
 		}
 		return x.because(exchange.Drop, released, "freed")
 	case exchange.Decline:
-		if !h.leases.Decline(x.mac, x.ask.Addr) {
+		if !h.leases.Decline(lease.Of(x.mac), x.ask.Addr) {
 			return x.because(exchange.Drop, declined, notTheHolder)
 		}
 		return x.because(exchange.Drop, declined, x.ask.Addr.String()+" is in use by somebody else")
@@ -150,14 +150,14 @@ func (h *handler4) discover(x *exchange4) exchange.Verdict {
 	if x.network < 0 {
 		return x.because(exchange.Drop, noPool, h.from(x))
 	}
-	if _, holds := h.leases.Held(x.mac); !holds && !h.unsynced && h.process.StrangersUnknown.Load() {
+	if _, holds := h.leases.Held(lease.Of(x.mac)); !holds && !h.unsynced && h.process.StrangersUnknown.Load() {
 		return x.because(exchange.Drop, notLoaded, "")
 	}
 	acquire := h.leases.Acquire
 	if x.dry {
 		acquire = h.leases.Peek
 	}
-	l, err := acquire(x.mac, h.networks[x.network].pools...)
+	l, err := acquire(lease.Of(x.mac), h.networks[x.network].pools...)
 	if err != nil {
 		return x.because(exchange.Drop, exhausted, h.networks[x.network].String())
 	}
@@ -175,7 +175,7 @@ func (h *handler4) selecting(x *exchange4) exchange.Verdict {
 		return exchange.Ack
 	}
 	if x.ask.Server != x.self && x.ask.Server != x.server {
-		h.leases.Forget(x.mac)
+		h.leases.Forget(lease.Of(x.mac))
 		return x.because(exchange.Drop, otherServer, x.ask.Server.String())
 	}
 	if !h.inNetwork(x) {
@@ -183,7 +183,7 @@ func (h *handler4) selecting(x *exchange4) exchange.Verdict {
 	}
 	ctx, cancel := context.WithTimeout(h.process.Context(), commitLimit)
 	defer cancel()
-	l, err := h.leases.Confirm(ctx, x.mac, x.ask.Addr, x.req.HostName())
+	l, err := h.leases.Confirm(ctx, lease.Of(x.mac), x.ask.Addr, x.req.HostName())
 	return h.committed(x, l, err)
 }
 
@@ -226,7 +226,7 @@ func (h *handler4) unwritten(x *exchange4, before lease.Lease, err error) exchan
 // returning is the verdict on a REQUEST of a client that has an address or
 // remembers one.
 func (h *handler4) returning(x *exchange4) exchange.Verdict {
-	held, holds := h.leases.Held(x.mac)
+	held, holds := h.leases.Held(lease.Of(x.mac))
 	if holds && held.Addr == x.ask.Addr && h.inNetwork(x) {
 		return h.extend(x)
 	}
@@ -253,7 +253,7 @@ func (h *handler4) extend(x *exchange4) exchange.Verdict {
 	}
 	ctx, cancel := context.WithTimeout(h.process.Context(), commitLimit)
 	defer cancel()
-	l, err := h.leases.Extend(ctx, x.mac, x.ask.Addr, x.req.HostName())
+	l, err := h.leases.Extend(ctx, lease.Of(x.mac), x.ask.Addr, x.req.HostName())
 	return h.committed(x, l, err)
 }
 

@@ -50,6 +50,7 @@ type config struct {
 	rules     *rule.Set
 	declared  []link.Network // subnets, and those of rules
 	networks  link.Table     // of those of declared that are IPv4
+	networks6 link.Table     // of the others
 	neighbour bool           // a TFTP server of the site's own may hold the port
 	boot      netboot.Boot
 	script    netboot.Script

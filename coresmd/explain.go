@@ -193,7 +193,7 @@ func (e *explained) through(with ...dhcpv4.Modifier) {
 	if !seen {
 		e.answer.Prepared = "no packet came in yet: what plugins before coresmd put into the reply is not known"
 	}
-	e.x = exchange4{req: req, prepared: prepared, from: from, dry: true}
+	e.x = exchange4{req: req, prepared: prepared, inquiry: inquiry{from: from, dry: true}}
 	v, reply, stop := e.h.answer(&e.x)
 	e.dry, e.plugin = exchange.Dry{Verdict: v, Reason: e.x.reason()}, "coresmd"
 	if stop {

@@ -68,51 +68,61 @@ func auditOutcome(log *logrus.Entry, path string, err error) {
 	log.Infof("audit: %s is written again", path)
 }
 
-// note tells the journal and the audit file of an exchange. Neither is waited
+// note4 tells the journal and the audit file of an exchange. Neither is waited
 // for. A health probe is no machine's.
-func (h *handler4) note(x *exchange4, v exchange.Verdict, at time.Time) {
+func (h *handler4) note4(x *exchange4, v exchange.Verdict, at time.Time) {
 	if x.ask.State == exchange.Probe || x.why == badHardware {
 		return
 	}
+	leased := v == exchange.Ack && x.addr.IsValid()
 	shown := exchange.Show(x.req, x.relay)
-	h.journal.Add(journal.Event{
+	h.journal.Add(h.event(&x.inquiry, v, at, shown, leased))
+	if h.audited(&x.inquiry) {
+		h.record(&x.inquiry, at, exchange.LeaseEvent(x.ask.State, v), shown, x.req.TransactionID.String(), x.addr)
+	}
+}
+
+// event is what the journal is told of an exchange.
+func (s *service) event(x *inquiry, v exchange.Verdict, at time.Time, shown exchange.Shown, leased bool) journal.Event {
+	return journal.Event{
 		Kind: journal.Exchange, At: at, MAC: x.mac,
 		Plugin: "coresmd", Message: x.ask.State.Message(), State: x.ask.State.String(), Verdict: v.String(),
-		Reason: x.why.String(), Detail: x.detail, Addr: x.addr, Leased: v == exchange.Ack && x.addr.IsValid(),
-		Bootfile: x.bootfile, Rule: h.matched(x.told),
+		Reason: x.why.String(), Detail: x.detail, Addr: x.addr, Leased: leased,
+		Bootfile: x.bootfile, Rule: s.matched(x.told),
 		Known: x.machine.ID != "", Boots: x.boot.Kind != netboot.NotBooting, IPXE: x.boot.Kind == netboot.IPXE,
 		Shown: journal.Shown(shown),
-	})
-	if h.audit == nil {
-		return
 	}
-	event := exchange.LeaseEvent(x.ask.State, v)
-	if event == "" || x.machine.ID == "" {
+}
+
+// audited says that the audit file is told of an exchange: of machines of SMD.
+func (s *service) audited(x *inquiry) bool { return s.audit != nil && x.machine.ID != "" }
+
+// record tells the audit file what became of a lease. Where none is given the
+// address is that which the client asked for.
+func (s *service) record(x *inquiry, at time.Time, event string, shown exchange.Shown, xid string, given netip.Addr) {
+	if event == "" {
 		return
 	}
 	r := audit.Record{
-		Time: at, Event: event, Plugin: "coresmd", MAC: x.mac, Addr: x.addr, ID: x.machine.ID, Type: x.machine.Type,
+		Time: at, Event: event, Plugin: "coresmd", MAC: x.mac, Addr: x.ask.Addr, ID: x.machine.ID, Type: x.machine.Type,
 		Giaddr: shown.Giaddr, Circuit: shown.Circuit, Remote: shown.Remote,
-		Message: x.ask.State.Message(), State: x.ask.State.String(), XID: x.req.TransactionID.String(),
+		Message: x.ask.State.Message(), State: x.ask.State.String(), XID: xid,
 	}
-	switch v {
-	case exchange.Ack:
-		r.Lease, r.Hostname = h.leaseOf(x), x.told.Hostname
-	default:
-		r.Addr = x.ask.Addr
-	}
-	if event == "refused" {
+	switch event {
+	case "given", "renewed":
+		r.Addr, r.Lease, r.Hostname = given, s.leaseOf(x), x.told.Hostname
+	case "refused":
 		r.Reason = x.reason()
 	}
-	h.audit.Add(r)
+	s.audit.Add(r)
 }
 
 // leaseOf is the time of the lease that a machine is given.
-func (h *handler4) leaseOf(x *exchange4) time.Duration {
+func (s *service) leaseOf(x *inquiry) time.Duration {
 	if x.told.LeaseTime > 0 {
 		return x.told.LeaseTime
 	}
-	return h.leaseTime
+	return s.leaseTime
 }
 
 // noteTransfer tells the journal of a transfer. What never was a request is no

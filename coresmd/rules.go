@@ -110,11 +110,25 @@ func (c *config) link() error {
 			}
 		}
 	}
-	four := slices.DeleteFunc(slices.Clone(networks), func(n link.Network) bool { return !n.Prefix.Addr().Is4() })
 	_, twice := link.NewTable(networks)
-	c.networks, _ = link.NewTable(four) // what is twice there is twice above
+	c.networks, c.networks6 = tableOf(networks, netip.Addr.Is4), tableOf(networks, netip.Addr.Is6)
 	c.declared = networks
 	return twice
+}
+
+// tableOf returns the table of the networks of one family. What is twice there
+// is told elsewhere.
+func tableOf(networks []link.Network, family func(netip.Addr) bool) link.Table {
+	t, _ := link.NewTable(slices.DeleteFunc(slices.Clone(networks), func(n link.Network) bool { return !family(n.Prefix.Addr()) }))
+	return t
+}
+
+// table returns the declared networks of an address's family.
+func (c *config) table(a netip.Addr) *link.Table {
+	if a.Is4() {
+		return &c.networks
+	}
+	return &c.networks6
 }
 
 // networkOf is a network of which nothing but its prefix is declared.

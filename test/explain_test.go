@@ -1,14 +1,17 @@
 package test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -47,20 +50,31 @@ func (s *site) told(path string) string {
 	return body
 }
 
-// firstLine is the first finding of an explanation, its times taken out.
-func (s *site) firstLine(query string) string {
+// command runs the command coresmd beside the server. It returns what it prints and its exit status.
+func (s *site) command(words ...string) (out string, status int) {
 	s.t.Helper()
-	var e status.Explanation
-	if err := json.Unmarshal([]byte(s.told(status.PathExplain+"?"+query)), &e); err != nil || len(e.Findings) == 0 {
-		s.t.Fatalf("%s: %v, %d findings", query, err, len(e.Findings))
+	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
+	defer cancel()
+	cmd := s.server.Command(ctx, filepath.Join(filepath.Dir(dhcptest.CoreDHCPBinary(s.t)), "coresmd"), words...)
+	text, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		s.t.Fatalf("coresmd %v: %v\n%s", words, err, text)
 	}
-	text := strings.ReplaceAll(e.Findings[0].Text, s.tftp, "TFTP_DIR")
-	return e.Findings[0].Severity + ": " + stamps.ReplaceAllString(text, "TIME")
+	return string(text), cmd.ProcessState.ExitCode()
+}
+
+// firstLine is the first line of an explanation, its times taken out.
+func (s *site) firstLine(words ...string) string {
+	s.t.Helper()
+	out, _ := s.command(append([]string{"explain"}, words...)...)
+	line, _, _ := strings.Cut(out, "\n")
+	return stamps.ReplaceAllString(strings.ReplaceAll(line, s.tftp, "TFTP_DIR"), "TIME")
 }
 
 var stamps = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)`)
 
-func mac(n int) string { return "machine=" + dhcptest.MAC(n).String() }
+func mac(n int) string { return dhcptest.MAC(n).String() }
 
 // scriptService answers for the boot script service in the server's namespace.
 func (s *site) scriptService() net.Listener {
@@ -125,9 +139,9 @@ func TestTwentyFaults(t *testing.T) {
 		return dhcptest.StartCoreDHCP(s.server, dhcptest.CoreDHCPBinary(t), config)
 	}
 	var table strings.Builder
-	note := func(fault, query string) {
+	note := func(fault string, words ...string) {
 		t.Helper()
-		fmt.Fprintf(&table, "%s\n  %s\n", fault, s.firstLine(query))
+		fmt.Fprintf(&table, "%s\n  %s\n", fault, s.firstLine(words...))
 	}
 	wire := s.tester()
 	ask := func(n int, with ...dhcpv4.Modifier) {
@@ -161,7 +175,7 @@ func TestTwentyFaults(t *testing.T) {
 	note("no address", mac(2))
 	ask(0x13)
 	ask(3)
-	note("duplicate address", "machine="+doubly(s, "192.0.2.13"))
+	note("duplicate address", doubly(s, "192.0.2.13"))
 	ask(4)
 	note("address of another network", mac(4))
 	ask(6)
@@ -170,7 +184,7 @@ func TestTwentyFaults(t *testing.T) {
 	note("disabled component", mac(7))
 	ask(9)
 	note("missing component", mac(9))
-	note("relay in no network", mac(5)+"&giaddr=203.0.113.1")
+	note("relay in no network", mac(5), "--giaddr", "203.0.113.1")
 	ask(10, dhcptest.PXE(27))
 	note("no loader for the architecture", mac(10))
 	ask(0x1a, dhcptest.PXE(11))
@@ -242,7 +256,7 @@ func doubly(s *site, addr string) string {
 	}
 	for _, f := range faults.Faults {
 		if f.Kind == "address-twice" && strings.Contains(f.Reason, addr) {
-			return url.QueryEscape(f.MAC)
+			return f.MAC
 		}
 	}
 	s.t.Fatalf("no fault of %s: %+v", addr, faults)

@@ -109,13 +109,25 @@ func (p *Process) Wait(timeout time.Duration) error {
 // PeakMemory returns the most memory that the process has had resident, in octets.
 func (p *Process) PeakMemory() int64 {
 	p.t.Helper()
+	return p.memory("VmHWM")
+}
+
+// Memory returns the memory that the process has resident, in octets.
+func (p *Process) Memory() int64 {
+	p.t.Helper()
+	return p.memory("VmRSS")
+}
+
+// memory returns an entry of the process's status.
+func (p *Process) memory(entry string) int64 {
+	p.t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	m := regexp.MustCompile(`(?m)^VmHWM:\s+(\d+) kB$`).FindSubmatch(text)
+	m := regexp.MustCompile(`(?m)^` + entry + `:\s+(\d+) kB$`).FindSubmatch(text)
 	if m == nil {
-		p.t.Fatalf("%s has no VmHWM", p.name)
+		p.t.Fatalf("%s has no %s", p.name, entry)
 	}
 	kilobytes, _ := strconv.ParseInt(string(m[1]), 10, 64)
 	return kilobytes << 10

@@ -48,7 +48,7 @@ func (t *Table) reserve(r row, refuse error) (*write, error) {
 	now := wall.Sub(t.start)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := t.macs[r.mac]
+	s := t.owned.of(r.client)
 	if s == nil || s.addr != r.addr || s.until <= now {
 		return nil, refuse
 	}
@@ -60,6 +60,7 @@ func (t *Table) reserve(r row, refuse error) (*write, error) {
 	}
 	end := now + t.opts.LeaseTime
 	r.expiry = unixCeil(wall.Add(t.opts.LeaseTime))
+	s.client = r.client
 	s.writes++
 	s.reserve = max(s.reserve, end)
 	s.pool.settle(s, now)
@@ -71,7 +72,7 @@ func (t *Table) reserve(r row, refuse error) (*write, error) {
 // remove queues the removal of the slot's row, if there may be one.
 func (t *Table) remove(s *slot) {
 	if !t.closed && (s.lease > 0 || s.writes > 0) {
-		t.enqueue(&write{row: row{mac: s.mac, addr: s.addr}, remove: true})
+		t.enqueue(&write{row: row{client: s.client, addr: s.addr}, remove: true})
 	}
 }
 

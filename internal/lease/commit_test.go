@@ -23,7 +23,7 @@ func (g *gate) commit(batch []*write) error {
 }
 
 // confirm starts a Confirm of the client's offer.
-func confirm(t *testing.T, tab *Table, m MAC) <-chan error {
+func confirm(t *testing.T, tab *Table, m Client) <-chan error {
 	a := addr(t, tab, m, 0)
 	result := make(chan error, 1)
 	go func() {
@@ -92,7 +92,7 @@ func TestCommitFailsForHolder(t *testing.T) {
 	ends := c.Now().Add(time.Minute)
 	fail = errors.New("disk full")
 	c.move(30 * time.Second)
-	for name, f := range map[string]func(context.Context, MAC, netip.Addr, string) (Lease, error){"confirm": tab.Confirm, "extend": tab.Extend} {
+	for name, f := range map[string]func(context.Context, Client, netip.Addr, string) (Lease, error){"confirm": tab.Confirm, "extend": tab.Extend} {
 		l, err := f(ctx, mac(1), a, "")
 		if !errors.Is(err, ErrStore) || !errors.Is(err, fail) {
 			t.Errorf("%s: %v", name, err)

@@ -20,7 +20,7 @@ import (
 )
 
 // children are what the test binary does when it is started as a child.
-var children = map[string]func(path string) error{"storm": storm, "full": fullDisk, "readonly": readOnly, "unreadable": unreadable}
+var children = map[string]func(path string) error{"storm": families["storm"].storm, "storm6": families["storm6"].storm, "full": fullDisk, "readonly": readOnly, "unreadable": unreadable}
 
 func TestMain(m *testing.M) {
 	f, ok := children[os.Getenv("LEASE_TEST_CHILD")]
@@ -41,15 +41,26 @@ func child(t *testing.T, name, path string) *exec.Cmd {
 	return cmd
 }
 
-// stormOptions: clients outnumber addresses, so these change hands all the time.
-func stormOptions() Options {
-	return Options{Pools: []Range{span("192.0.2.1", "192.0.2.100"), span("198.51.100.1", "198.51.100.100")}, LeaseTime: time.Hour, OfferTime: time.Second}
+// A family has clients that outnumber addresses, so these change hands all the
+// time.
+type family struct {
+	pools  []Range
+	client func(int) Client
+}
+
+var families = map[string]family{
+	"storm":  {[]Range{span("192.0.2.1", "192.0.2.100"), span("198.51.100.1", "198.51.100.100")}, mac},
+	"storm6": {[]Range{span("2001:db8::1", "2001:db8::64"), span("2001:db8:0:1::1", "2001:db8:0:1::64")}, duid},
+}
+
+func (f family) options() Options {
+	return Options{Pools: f.pools, LeaseTime: time.Hour, OfferTime: time.Second}
 }
 
 // storm says on its standard output what its clients are promised. A client
 // that is about to let its address go says so before.
-func storm(path string) error {
-	tab, _, err := Open(path, stormOptions())
+func (f family) storm(path string) error {
+	tab, _, err := Open(path, f.options())
 	if err != nil {
 		return err
 	}
@@ -61,7 +72,7 @@ func storm(path string) error {
 	}
 	var wg sync.WaitGroup
 	for n := range 300 {
-		wg.Go(func() { stormClient(tab, n, say) })
+		wg.Go(func() { f.stormClient(tab, n, say) })
 	}
 	wg.Wait()
 	return errors.New("the storm is over")
@@ -69,7 +80,7 @@ func storm(path string) error {
 
 // stormClient stays in one network and runs the handshake again and again if
 // its number is even; else it moves and releases.
-func stormClient(tab *Table, n int, say func(int, string)) {
+func (f family) stormClient(tab *Table, n int, say func(int, string)) {
 	stays := n%2 == 0
 	promised := false
 	for pool := n / 2 % 2; ; {
@@ -78,9 +89,9 @@ func stormClient(tab *Table, n int, say func(int, string)) {
 			promised = false
 			pool = rand.IntN(2)
 		}
-		l, err := tab.Acquire(mac(n), pool)
+		l, err := tab.Acquire(f.client(n), pool)
 		if err == nil {
-			l, err = tab.Confirm(ctx, mac(n), l.Addr, "host")
+			l, err = tab.Confirm(ctx, f.client(n), l.Addr, "host")
 		}
 		if err == nil {
 			say(n, l.Addr.String())
@@ -90,16 +101,16 @@ func stormClient(tab *Table, n int, say func(int, string)) {
 		if promised && !stays && rand.IntN(2) == 0 {
 			say(n, "free")
 			promised = false
-			tab.Release(mac(n), l.Addr)
+			tab.Release(f.client(n), l.Addr)
 		}
 	}
 }
 
 // weather runs the storm until it has promised enough, kills it and returns the
 // promises that stand. It knows everything said before the kill.
-func weather(t *testing.T, path string, enough int) map[int]netip.Addr {
+func weather(t *testing.T, storm, path string, enough int) map[int]netip.Addr {
 	t.Helper()
-	cmd := child(t, "storm", path)
+	cmd := child(t, storm, path)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -134,20 +145,29 @@ func weather(t *testing.T, path string, enough int) map[int]netip.Addr {
 
 func TestKill(t *testing.T) {
 	t.Parallel()
+	for name, f := range families {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f.kill(t, name)
+		})
+	}
+}
+
+func (f family) kill(t *testing.T, name string) {
 	path := filepath.Join(t.TempDir(), "leases.db")
 	for round := range 3 {
-		promises := weather(t, path, 2000)
+		promises := weather(t, name, path, 2000)
 		if len(promises) == 0 {
 			t.Fatal("nobody was promised anything")
 		}
-		tab, problems, err := Open(path, stormOptions())
+		tab, problems, err := Open(path, f.options())
 		if err != nil || len(problems) > 0 {
 			t.Fatal(err, problems)
 		}
 		promised := map[netip.Addr]bool{}
 		for n, a := range promises {
 			promised[a] = true
-			if l, ok := tab.Held(mac(n)); !ok || l.Addr != a {
+			if l, ok := tab.Held(f.client(n)); !ok || l.Addr != a {
 				t.Errorf("round %d: client %d was promised %v, holds %v %v", round, n, a, l.Addr, ok)
 			}
 		}
@@ -252,7 +272,7 @@ func TestReadOnly(t *testing.T) {
 	t.Parallel()
 	for name, statements := range map[string][]string{
 		"range plugin": {rangeSchema},
-		"ours":         {strings.ToLower(schema)},
+		"ours":         {strings.ToLower(shape4().schema)},
 		"log":          {"pragma journal_mode=wal", rangeSchema},
 	} {
 		t.Run(name, func(t *testing.T) {

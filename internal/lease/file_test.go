@@ -130,7 +130,7 @@ func TestCrowdReopened(t *testing.T) {
 	promises := make([]Lease, 200)
 	for round := range 8 {
 		var problems []Problem
-		w.tab, problems = on(t, path, modelOptions(c))
+		w.tab, problems = on(t, path, modelOptions(c, modelKinds["4"].pools))
 		if len(problems) > 0 {
 			t.Fatal(problems)
 		}
@@ -140,8 +140,8 @@ func TestCrowdReopened(t *testing.T) {
 		c.move(time.Duration(3*round) * time.Second)
 	}
 	c.move(time.Hour)
-	w.tab, _ = on(t, path, modelOptions(c))
-	for p := range modelPools {
+	w.tab, _ = on(t, path, modelOptions(c, modelKinds["4"].pools))
+	for p := range modelKinds["4"].pools {
 		checkFree(t, w.tab, p)
 	}
 }
@@ -172,40 +172,40 @@ func TestTakeOver(t *testing.T) {
 	at := func(s int64) string { return fmt.Sprint(now + s) }
 	tests := map[string]struct {
 		before   []string
-		held     map[MAC]string
+		held     map[Client]string
 		problems []string // parts, one of each
 		rows     []string
 	}{
 		"range plugin": {
 			before: []string{rangeSchema, insert("'02:00:00:00:00:01'", "'192.0.2.15'", at(50), "'x3000c0s0b0'"), insert("'02:00:00:00:00:02'", "'192.0.2.11'", at(40), "''")},
-			held:   map[MAC]string{mac(1): "192.0.2.15", mac(2): "192.0.2.11"},
+			held:   map[Client]string{mac(1): "192.0.2.15", mac(2): "192.0.2.11"},
 			rows:   []string{"texttextintegertext 02:00:00:00:00:02 192.0.2.11 " + at(40) + " ", "texttextintegertext 02:00:00:00:00:01 192.0.2.15 " + at(50) + " x3000c0s0b0"},
 		},
 		"numeric affinity": {
 			before: []string{rangeSchema, insert("'02:00:00:00:00:01'", "'192.0.2.15'", at(50), "'1234'"), insert("'02:00:00:00:00:02'", "'192.0.2.11'", "'"+at(40)+"'", "'1e3'")},
-			held:   map[MAC]string{mac(1): "192.0.2.15", mac(2): "192.0.2.11"},
+			held:   map[Client]string{mac(1): "192.0.2.15", mac(2): "192.0.2.11"},
 			rows:   []string{"texttextintegertext 02:00:00:00:00:02 192.0.2.11 " + at(40) + " 1000", "texttextintegertext 02:00:00:00:00:01 192.0.2.15 " + at(50) + " 1234"},
 		},
 		"text table, other spelling": {
 			before: []string{textSchema, insert("'02-00-00-00-00-0A'", "'192.0.2.15'", at(50), "'h'")},
-			held:   map[MAC]string{mac(10): "192.0.2.15"},
+			held:   map[Client]string{mac(10): "192.0.2.15"},
 			rows:   []string{"texttextintegertext 02:00:00:00:00:0a 192.0.2.15 " + at(50) + " h"},
 		},
 		"two rows of a MAC": {
 			before:   []string{rangeSchema, insert("'02:00:00:00:00:01'", "'192.0.2.15'", at(50), "''"), insert("'02:00:00:00:00:01'", "'192.0.2.16'", at(55), "''")},
-			held:     map[MAC]string{mac(1): "192.0.2.16"},
+			held:     map[Client]string{mac(1): "192.0.2.16"},
 			problems: []string{`ip="192.0.2.15"`},
 			rows:     []string{"texttextintegertext 02:00:00:00:00:01 192.0.2.16 " + at(55) + " "},
 		},
 		"two rows of an address": {
 			before:   []string{rangeSchema, insert("'02:00:00:00:00:01'", "'192.0.2.15'", at(50), "''"), insert("'02:00:00:00:00:02'", "'192.0.2.15'", at(45), "''")},
-			held:     map[MAC]string{mac(1): "192.0.2.15", mac(2): ""},
+			held:     map[Client]string{mac(1): "192.0.2.15", mac(2): ""},
 			problems: []string{`mac="02:00:00:00:00:02"`},
 			rows:     []string{"texttextintegertext 02:00:00:00:00:01 192.0.2.15 " + at(50) + " "},
 		},
 		"inside comes before outside": {
 			before:   []string{rangeSchema, insert("'02:00:00:00:00:01'", "'192.0.2.15'", at(50), "''"), insert("'02:00:00:00:00:01'", "'203.0.113.1'", at(55), "''")},
-			held:     map[MAC]string{mac(1): "192.0.2.15"},
+			held:     map[Client]string{mac(1): "192.0.2.15"},
 			problems: []string{`ip="203.0.113.1"`},
 			rows:     []string{"texttextintegertext 02:00:00:00:00:01 192.0.2.15 " + at(50) + " "},
 		},
@@ -217,7 +217,7 @@ func TestTakeOver(t *testing.T) {
 				insert("'02:00:00:00:00:05'", "'192.0.2.15'", "-1", "''"), insert("null", "null", "null", "null"), insert("x'0200'", "x'ff'", "1.5", "x'00ff'"),
 				insert("'02:00:00:00:00:01'", "'192.0.2.10'", at(50), "null"),
 			},
-			held: map[MAC]string{mac(1): "192.0.2.10", mac(2): "", mac(3): "", mac(4): "", mac(5): ""},
+			held: map[Client]string{mac(1): "192.0.2.10", mac(2): "", mac(3): "", mac(4): "", mac(5): ""},
 			problems: []string{
 				`mac "zz"`, `mac "02:00:00:00:00:00:00:01"`, `mac "20000000001"`, `ip "192.0.2.300"`, `expiry "soon"`, `expiry ""`,
 				`expiry "-1"`, `mac ""`, `mac "\x02\x00"`,
@@ -226,19 +226,19 @@ func TestTakeOver(t *testing.T) {
 		},
 		"outside today's pools": {
 			before:   []string{rangeSchema, insert("'02:00:00:00:00:01'", "'203.0.113.1'", at(50), "''"), insert("'02:00:00:00:00:02'", "'203.0.113.2'", at(-50), "''")},
-			held:     map[MAC]string{mac(1): "", mac(2): ""},
+			held:     map[Client]string{mac(1): "", mac(2): ""},
 			problems: []string{`ip="203.0.113.1"`, `ip="203.0.113.2"`},
 			rows:     []string{"texttextintegertext 02:00:00:00:00:01 203.0.113.1 " + at(50) + " "},
 		},
 		"clock stepped": {
 			before:   []string{rangeSchema, insert("'02:00:00:00:00:01'", "'192.0.2.15'", "9223372036854775807", "''"), insert("'02:00:00:00:00:02'", "'192.0.2.16'", at(1e8), "''")},
-			held:     map[MAC]string{mac(1): "192.0.2.15", mac(2): "192.0.2.16"},
+			held:     map[Client]string{mac(1): "192.0.2.15", mac(2): "192.0.2.16"},
 			problems: []string{"later than the lease time of 1m0s allows, 2 of them"},
 			rows:     []string{"texttextintegertext 02:00:00:00:00:01 192.0.2.15 " + at(61) + " ", "texttextintegertext 02:00:00:00:00:02 192.0.2.16 " + at(61) + " "},
 		},
 		"another table only": {before: []string{"create table other (x)"}},
 		"empty table":        {before: []string{rangeSchema}},
-		"write-ahead log":    {before: []string{"pragma journal_mode=wal", rangeSchema, insert("'02:00:00:00:00:01'", "'192.0.2.15'", at(-5), "''")}, held: map[MAC]string{mac(1): ""}, rows: []string{"texttextintegertext 02:00:00:00:00:01 192.0.2.15 " + at(-5) + " "}},
+		"write-ahead log":    {before: []string{"pragma journal_mode=wal", rangeSchema, insert("'02:00:00:00:00:01'", "'192.0.2.15'", at(-5), "''")}, held: map[Client]string{mac(1): ""}, rows: []string{"texttextintegertext 02:00:00:00:00:01 192.0.2.15 " + at(-5) + " "}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -257,7 +257,7 @@ func TestTakeOver(t *testing.T) {
 			}
 			for m, want := range tt.held {
 				if l, ok := tab.Held(m); ok != (want != "") || ok && l.Addr != ip(want) {
-					t.Errorf("%x holds %v %v, want %q", m, l.Addr, ok, want)
+					t.Errorf("%v holds %v %v, want %q", m, l.Addr, ok, want)
 				}
 			}
 			if d := cmp.Diff(tt.rows, column(t, path, allRows)); d != "" {
@@ -295,7 +295,7 @@ func checkRangePlugin(t *testing.T, path string) {
 		if err := rows.Scan(&m, &a, &expiry, &h); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := parseRow(rawRow{m, a, fmt.Sprint(expiry), h}); err != nil {
+		if _, err := parseRow(rawRow{mac: m, ip: a, expiry: fmt.Sprint(expiry), hostname: h}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -479,7 +479,7 @@ func TestReadersDoNotDisturb(t *testing.T) {
 func TestDurability(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "leases.db")
-	s, _, _, err := openStore(path, time.Now())
+	s, _, _, err := openStore(path, false, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -509,9 +509,9 @@ func TestFileRemoved(t *testing.T) {
 	tab.Release(mac(2), b)
 	tab.Close()
 	tab, _ = on(t, path, options(c))
-	for m, want := range map[MAC]netip.Addr{mac(1): a, mac(3): d} {
+	for m, want := range map[Client]netip.Addr{mac(1): a, mac(3): d} {
 		if l, ok := tab.Held(m); !ok || l.Addr != want {
-			t.Errorf("%x holds %v %v, want %v", m, l.Addr, ok, want)
+			t.Errorf("%v holds %v %v, want %v", m, l.Addr, ok, want)
 		}
 	}
 	if _, ok := tab.Held(mac(2)); ok {

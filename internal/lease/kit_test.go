@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"encoding/binary"
 	"net/netip"
 	"slices"
 	"sync"
@@ -29,7 +30,16 @@ func (c *clock) move(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-func mac(n int) MAC { return MAC{2, 0, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)} }
+func mac(n int) Client { return Of(MAC{2, 0, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}) }
+
+// duid returns a client of DHCPv6: three share a DUID. None has a MAC that
+// would tell it from others.
+func duid(n int) Client {
+	var c Client
+	c.DUID = string(binary.BigEndian.AppendUint32([]byte{0, 4}, uint32(n/3)))
+	binary.BigEndian.PutUint32(c.IAID[:], uint32(n%3))
+	return c
+}
 
 func ip(s string) netip.Addr { return netip.MustParseAddr(s) }
 
@@ -60,27 +70,27 @@ func inMemory(t testing.TB, opts Options, commit func([]*write) error) *Table {
 }
 
 // dora takes a client through the handshake and returns its address.
-func dora(t testing.TB, tab *Table, m MAC, pool int) netip.Addr {
+func dora(t testing.TB, tab *Table, m Client, pool int) netip.Addr {
 	t.Helper()
 	offer, err := tab.Acquire(m, pool)
 	if err != nil {
-		t.Fatalf("acquire %x: %v", m, err)
+		t.Fatalf("acquire %v: %v", m, err)
 	}
 	l, err := tab.Confirm(context.Background(), m, offer.Addr, "host")
 	if err != nil {
-		t.Fatalf("confirm %x %v: %v", m, offer.Addr, err)
+		t.Fatalf("confirm %v %v: %v", m, offer.Addr, err)
 	}
-	if l.Addr != offer.Addr || l.MAC != m || l.Pool != pool {
+	if l.Addr != offer.Addr || l.Client != m || l.Pool != pool {
 		t.Fatalf("confirmed %v, offered %v", l, offer)
 	}
 	return l.Addr
 }
 
-func addr(t testing.TB, tab *Table, m MAC, pool int) netip.Addr {
+func addr(t testing.TB, tab *Table, m Client, pool int) netip.Addr {
 	t.Helper()
 	l, err := tab.Acquire(m, pool)
 	if err != nil {
-		t.Fatalf("acquire %x: %v", m, err)
+		t.Fatalf("acquire %v: %v", m, err)
 	}
 	return l.Addr
 }

@@ -44,12 +44,9 @@ const (
 // takenRecheck is when an address that Taken refused is asked about again.
 const takenRecheck = time.Minute
 
-// MAC is a client's hardware address, Ethernet only.
-type MAC = [6]byte
-
 // Lease is an address in the hands of a client.
 type Lease struct {
-	MAC      MAC
+	Client
 	Addr     netip.Addr
 	Pool     int       // index in Options.Pools
 	Expires  time.Time // when the address may go to another client
@@ -98,7 +95,7 @@ type Table struct {
 	stop   chan struct{} // closed when run has ended
 
 	mu     sync.Mutex
-	macs   map[MAC]*slot
+	owned  owners
 	queue  []*write      // in the order in which the table changed
 	wake   chan struct{} // capacity 1: the queue is no longer empty
 	closed bool
@@ -126,7 +123,7 @@ func newTable(opts Options) (*Table, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	t := &Table{opts: opts, start: opts.Now(), macs: map[MAC]*slot{}}
+	t := &Table{opts: opts, start: opts.Now(), owned: newOwners()}
 	for i, r := range opts.Pools {
 		t.pools = append(t.pools, newPool(i, r))
 	}
@@ -142,7 +139,7 @@ func (t *Table) taken(a netip.Addr) bool { return t.opts.Taken != nil && t.opts.
 // show makes the Lease of a slot. Its end carries the monotonic reading of
 // Options.Now, so time.Until is right although the wall clock was set.
 func (t *Table) show(s *slot, end tick) Lease {
-	return Lease{MAC: s.mac, Addr: s.addr, Pool: s.pool.index, Expires: t.start.Add(end), Hostname: s.hostname}
+	return Lease{Client: s.client, Addr: s.addr, Pool: s.pool.index, Expires: t.start.Add(end), Hostname: s.hostname}
 }
 
 // Acquire answers a DISCOVER (RFC 2131 section 4.3.1): the client's address in
@@ -151,7 +148,7 @@ func (t *Table) show(s *slot, end tick) Lease {
 // first pool that has any. The address is held for OfferTime. A client with an
 // address in another pool has moved: that address is freed. The error is
 // ErrExhausted, or names a pool that does not exist.
-func (t *Table) Acquire(mac MAC, pools ...int) (Lease, error) {
+func (t *Table) Acquire(c Client, pools ...int) (Lease, error) {
 	chosen := make([]*pool, len(pools))
 	for i, n := range pools {
 		if n < 0 || n >= len(t.pools) {
@@ -160,31 +157,32 @@ func (t *Table) Acquire(mac MAC, pools ...int) (Lease, error) {
 		chosen[i] = t.pools[n]
 	}
 	for {
-		l, ok := t.offer(mac, chosen)
+		l, ok := t.offer(c, chosen)
 		if !ok {
 			return Lease{}, ErrExhausted
 		}
 		if !t.taken(l.Addr) {
 			return l, nil
 		}
-		t.park(mac, l.Addr)
+		t.park(c, l.Addr)
 	}
 }
 
-func (t *Table) offer(mac MAC, pools []*pool) (Lease, bool) {
+func (t *Table) offer(c Client, pools []*pool) (Lease, bool) {
 	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, p := range pools {
 		p.expire(now)
 	}
-	s := t.macs[mac]
+	s := t.owned.of(c)
 	if s == nil || !slices.Contains(pools, s.pool) {
-		s = t.assign(mac, pools, now)
+		s = t.assign(c, pools, now)
 	}
 	if s == nil {
 		return Lease{}, false
 	}
+	s.client = c
 	if s.lease <= now {
 		s.lease = 0
 	}
@@ -195,7 +193,7 @@ func (t *Table) offer(mac MAC, pools []*pool) (Lease, bool) {
 
 // assign makes a free address of the first pool that has one the client's; nil
 // if there is none.
-func (t *Table) assign(mac MAC, pools []*pool, now tick) *slot {
+func (t *Table) assign(c Client, pools []*pool, now tick) *slot {
 	var s *slot
 	for i := 0; s == nil && i < len(pools); i++ {
 		s = pools[i].candidate()
@@ -204,32 +202,32 @@ func (t *Table) assign(mac MAC, pools []*pool, now tick) *slot {
 		return nil
 	}
 	t.disown(s)
-	if old := t.macs[mac]; old != nil {
+	if old := t.owned.of(c); old != nil {
 		old.pool.expire(now)
 		t.disown(old)
 		old.clear()
 		old.pool.settle(old, now)
 	}
 	s.clear()
-	s.mac, s.owned, s.hostname = mac, true, ""
-	t.macs[mac] = s
+	s.client, s.owned, s.hostname = c, true, ""
+	t.owned.set(s)
 	return s
 }
 
 func (t *Table) disown(s *slot) {
 	if s.owned {
-		delete(t.macs, s.mac)
+		t.owned.remove(s)
 		s.owned = false
 	}
 }
 
 // park takes an address away from the client because somebody else uses it.
 // A lease on it stays reserved until it would have ended.
-func (t *Table) park(mac MAC, a netip.Addr) {
+func (t *Table) park(c Client, a netip.Addr) {
 	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := t.macs[mac]
+	s := t.owned.of(c)
 	if s == nil || s.addr != a {
 		return
 	}
@@ -245,11 +243,11 @@ func (t *Table) block(s *slot, cause kind, end, now tick) {
 
 // Held returns the client's lease that has not ended yet. The address stays
 // reserved for the client until Expires. An offer is no lease.
-func (t *Table) Held(mac MAC) (Lease, bool) {
+func (t *Table) Held(c Client) (Lease, bool) {
 	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := t.macs[mac]
+	s := t.owned.of(c)
 	if s == nil || s.lease <= now {
 		return Lease{}, false
 	}
@@ -261,23 +259,23 @@ func (t *Table) Held(mac MAC) (Lease, bool) {
 // disk. The error is ErrNotOffered, ErrStore with its cause, or that of ctx;
 // then the offer stays as it was. Beside ErrStore the Lease is the one that
 // the client already had, good until its Expires, or the zero Lease.
-func (t *Table) Confirm(ctx context.Context, mac MAC, addr netip.Addr, hostname string) (Lease, error) {
-	return t.write(ctx, row{mac: mac, addr: addr.Unmap(), hostname: hostname}, ErrNotOffered)
+func (t *Table) Confirm(ctx context.Context, c Client, addr netip.Addr, hostname string) (Lease, error) {
+	return t.write(ctx, row{client: c, addr: addr.Unmap(), hostname: hostname}, ErrNotOffered)
 }
 
 // Extend renews a lease that has not ended yet for LeaseTime, and returns when
 // that is on disk. An offer is not enough: ErrNotLeased. Otherwise as Confirm.
-func (t *Table) Extend(ctx context.Context, mac MAC, addr netip.Addr, hostname string) (Lease, error) {
-	return t.write(ctx, row{mac: mac, addr: addr.Unmap(), hostname: hostname}, ErrNotLeased)
+func (t *Table) Extend(ctx context.Context, c Client, addr netip.Addr, hostname string) (Lease, error) {
+	return t.write(ctx, row{client: c, addr: addr.Unmap(), hostname: hostname}, ErrNotLeased)
 }
 
 // Forget drops the offer to a client that chose another server. A lease is
 // left as it is.
-func (t *Table) Forget(mac MAC) {
+func (t *Table) Forget(c Client) {
 	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := t.macs[mac]
+	s := t.owned.of(c)
 	if s == nil || s.offer <= now {
 		return
 	}
@@ -289,11 +287,11 @@ func (t *Table) Forget(mac MAC) {
 // Release frees the address if the client holds it, and reports that. The file
 // follows soon after; should that fail, the row stays there until its expiry
 // or until the address goes to another client.
-func (t *Table) Release(mac MAC, addr netip.Addr) bool {
+func (t *Table) Release(c Client, addr netip.Addr) bool {
 	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := t.holder(mac, addr.Unmap(), now)
+	s := t.holder(c, addr.Unmap(), now)
 	if s == nil {
 		return false
 	}
@@ -307,11 +305,11 @@ func (t *Table) Release(mac MAC, addr netip.Addr) bool {
 // DeclineTime, and reports whether the client held it. When a tenth of the
 // pool (at least one address) is in quarantine already, the address goes to
 // the end of the queue instead. A restart ends quarantines.
-func (t *Table) Decline(mac MAC, addr netip.Addr) bool {
+func (t *Table) Decline(c Client, addr netip.Addr) bool {
 	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := t.holder(mac, addr.Unmap(), now)
+	s := t.holder(c, addr.Unmap(), now)
 	if s == nil {
 		return false
 	}
@@ -325,8 +323,8 @@ func (t *Table) Decline(mac MAC, addr netip.Addr) bool {
 }
 
 // holder returns the slot if the client has an offer or a lease of addr.
-func (t *Table) holder(mac MAC, addr netip.Addr, now tick) *slot {
-	s := t.macs[mac]
+func (t *Table) holder(c Client, addr netip.Addr, now tick) *slot {
+	s := t.owned.of(c)
 	if s == nil || s.addr != addr || s.until <= now {
 		return nil
 	}
@@ -364,6 +362,6 @@ func (t *Table) expire(p *pool, now tick) bool {
 func (t *Table) count(p *pool) Stats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c := p.count
-	return Stats{Size: p.size(), Leased: c[leased], Offered: c[offered], Quarantined: c[declined], Taken: c[taken]}
+	n := p.count
+	return Stats{Size: p.size(), Leased: n[leased], Offered: n[offered], Quarantined: n[declined], Taken: n[taken]}
 }

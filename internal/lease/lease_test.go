@@ -84,7 +84,7 @@ func TestAcquireHold(t *testing.T) {
 	c := newClock()
 	tab := inMemory(t, options(c), nil)
 	got, err := tab.Acquire(mac(1), 1)
-	want := Lease{MAC: mac(1), Addr: ip("198.51.100.1"), Pool: 1, Expires: c.Now().Add(10 * time.Second)}
+	want := Lease{Client: mac(1), Addr: ip("198.51.100.1"), Pool: 1, Expires: c.Now().Add(10 * time.Second)}
 	if d := cmp.Diff(want, got, cmpLease...); d != "" || err != nil {
 		t.Error(d, err)
 	}
@@ -226,7 +226,7 @@ func TestConfirm(t *testing.T) {
 			got, err := tab.Confirm(ctx, a, tt.addr, "x3000c0s0b0")
 			var want Lease
 			if tt.want == nil {
-				want = Lease{MAC: a, Addr: tt.addr.Unmap(), Expires: c.Now().Add(time.Minute), Hostname: "x3000c0s0b0"}
+				want = Lease{Client: a, Addr: tt.addr.Unmap(), Expires: c.Now().Add(time.Minute), Hostname: "x3000c0s0b0"}
 			}
 			if d := cmp.Diff(want, got, cmpLease...); d != "" || err != tt.want {
 				t.Errorf("%v, want %v; %s", err, tt.want, d)
@@ -441,7 +441,7 @@ func TestPeek(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 60 {
-			mac := MAC{2, 0, 0, 0, 0, byte(rng.IntN(8))}
+			mac := mac(rng.IntN(8))
 			before := table.Stats()
 			want, wantErr := table.Peek(mac, 0, 1)
 			if seed%2 == 0 && fmt.Sprint(before) != fmt.Sprint(table.Stats()) {

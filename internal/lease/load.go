@@ -34,10 +34,13 @@ type contents struct {
 // when another process has the file, or is ErrNoCgo.
 func Open(path string, opts Options) (*Table, []Problem, error) {
 	t, err := newTable(opts)
+	if err == nil {
+		err = oneFamily(t.opts.Pools)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
-	st, found, problems, err := openStore(path, t.start)
+	st, found, problems, err := openStore(path, t.opts.Pools[0].First.Is6(), t.start)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -56,6 +59,17 @@ func Open(path string, opts Options) (*Table, []Problem, error) {
 	return t, l.problems, nil
 }
 
+// oneFamily says which pool has no place among the others: a file has the
+// leases of one family.
+func oneFamily(pools []Range) error {
+	for _, r := range pools {
+		if r.First.Is6() != pools[0].First.Is6() {
+			return fmt.Errorf("pool %s is of another family than pool %s: want a file of its own for each family", r, pools[0])
+		}
+	}
+	return nil
+}
+
 func (t *Table) serve(commit func([]*write) error, end func() error) {
 	t.commit, t.close = t.timed(commit), end
 	t.begin()
@@ -68,9 +82,11 @@ func (t *Table) rows() []row {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	rows := []row{}
-	for mac, s := range t.macs {
-		if s.lease > now {
-			rows = append(rows, row{mac, s.addr, unixCeil(wall.Add(s.lease - now)), s.hostname})
+	for _, p := range t.pools {
+		for _, s := range p.order {
+			if s.lease > now {
+				rows = append(rows, row{s.client, s.addr, unixCeil(wall.Add(s.lease - now)), s.hostname})
+			}
 		}
 	}
 	return rows
@@ -126,16 +142,16 @@ func (l *loader) parse(raws []rawRow) []row {
 	return rows
 }
 
-// unique leaves one row per MAC and one per address: of several, one inside
+// unique leaves one row per client and one per address: of several, one inside
 // today's pools comes first, then the one that ends last.
 func (l *loader) unique(rows []row) []row {
 	slices.SortStableFunc(rows, func(a, b row) int {
 		return cmp.Or(cmp.Compare(l.outside(a), l.outside(b)), cmp.Compare(b.expiry, a.expiry))
 	})
-	macs, addrs := map[MAC]row{}, map[netip.Addr]row{}
+	clients, addrs := map[Client]row{}, map[netip.Addr]row{}
 	kept := rows[:0]
 	for _, r := range rows {
-		other, double := macs[r.mac]
+		other, double := clients[r.client.key()]
 		if !double {
 			other, double = addrs[r.addr]
 		}
@@ -144,7 +160,7 @@ func (l *loader) unique(rows []row) []row {
 			l.report(false, "holds a %v, which is left out for the sake of the %v", r.raw(), other.raw())
 			continue
 		}
-		macs[r.mac], addrs[r.addr] = r, r
+		clients[r.client.key()], addrs[r.addr] = r, r
 		kept = append(kept, r)
 	}
 	return kept
@@ -180,7 +196,7 @@ func (l *loader) enter(r row, left time.Duration) {
 		return
 	}
 	s := p.add(r.addr)
-	s.mac, s.owned, s.hostname, s.lease = r.mac, true, r.hostname, left
-	l.table.macs[r.mac] = s
+	s.client, s.owned, s.hostname, s.lease = r.client, true, r.hostname, left
+	l.table.owned.set(s)
 	p.settle(s, 0)
 }

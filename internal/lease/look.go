@@ -44,23 +44,23 @@ func (t *Table) part(p *pool, from int) (leases []Lease, more bool) {
 
 // Peek returns what Acquire would, and changes nothing. Addresses that
 // somebody else uses are not looked for.
-func (t *Table) Peek(mac MAC, pools ...int) (Lease, error) {
+func (t *Table) Peek(c Client, pools ...int) (Lease, error) {
 	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s := t.macs[mac]; s != nil && slices.Contains(pools, s.pool.index) {
+	if s := t.owned.of(c); s != nil && slices.Contains(pools, s.pool.index) {
 		return t.show(s, max(s.until, now+t.opts.OfferTime)), nil
 	}
 	for _, n := range pools {
 		p := t.pools[n]
-		if a := p.next; a.IsValid() {
-			return Lease{MAC: mac, Addr: a, Pool: n, Expires: t.start.Add(now + t.opts.OfferTime)}, nil
+		if a := p.next; a.IsValid() && p.free.Len() < remembered {
+			return Lease{Client: c, Addr: a, Pool: n, Expires: t.start.Add(now + t.opts.OfferTime)}, nil
 		}
 		if e := p.free.Front(); e != nil {
-			return Lease{MAC: mac, Addr: e.Value.(*slot).addr, Pool: n, Expires: t.start.Add(now + t.opts.OfferTime)}, nil
+			return Lease{Client: c, Addr: e.Value.(*slot).addr, Pool: n, Expires: t.start.Add(now + t.opts.OfferTime)}, nil
 		}
 		if len(p.held) > 0 && p.held[0].until <= now {
-			return Lease{MAC: mac, Addr: p.held[0].addr, Pool: n, Expires: t.start.Add(now + t.opts.OfferTime)}, nil
+			return Lease{Client: c, Addr: p.held[0].addr, Pool: n, Expires: t.start.Add(now + t.opts.OfferTime)}, nil
 		}
 	}
 	return Lease{}, ErrExhausted

@@ -14,9 +14,14 @@ import (
 // checkSlots finds a broken invariant of the table. The caller holds its lock.
 func checkSlots(t testing.TB, tab *Table) {
 	t.Helper()
-	for m, s := range tab.macs {
-		if s.mac != m || !s.owned {
-			t.Fatalf("%x leads to the slot of %x", m, s.mac)
+	for m, s := range tab.owned.macs {
+		if s.client != Of(m) || !s.owned {
+			t.Fatalf("%v leads to the slot of %v", m, s.client)
+		}
+	}
+	for c, s := range tab.owned.ias {
+		if s.client.key() != c || !s.owned {
+			t.Fatalf("%v leads to the slot of %v", c, s.client)
 		}
 	}
 	for _, p := range tab.pools {
@@ -24,8 +29,8 @@ func checkSlots(t testing.TB, tab *Table) {
 			t.Fatalf("pool %d: %d held, %d free, %d in all", p.index, len(p.held), p.free.Len(), len(p.slots))
 		}
 		for _, s := range p.slots {
-			if s.owned && tab.macs[s.mac] != s {
-				t.Fatalf("%v is owned by %x, who does not know it", s.addr, s.mac)
+			if s.owned && tab.owned.of(s.client) != s {
+				t.Fatalf("%v is owned by %v, who does not know it", s.addr, s.client)
 			}
 			if (s.elem == nil) == (s.at < 0) {
 				t.Fatalf("%v lies in %d and %v", s.addr, s.at, s.elem)
@@ -36,7 +41,7 @@ func checkSlots(t testing.TB, tab *Table) {
 
 // spot is what the model knows of an address.
 type spot struct {
-	mac   MAC
+	mac   Client
 	owned bool
 	until time.Time // end of offer, lease or quarantine
 	lease time.Time
@@ -50,6 +55,7 @@ type model struct {
 	clock *clock
 	tab   *Table
 	full  atomic.Bool // commits fail
+	kind  modelKind
 	spots []map[netip.Addr]*spot
 	log   []string
 }
@@ -60,10 +66,10 @@ func (m *model) fail(format string, args ...any) {
 	m.t.Fatalf("%s\nlast steps: %q", fmt.Sprintf(format, args...), m.log[from:])
 }
 
-func (m *model) spotOf(c MAC) (int, netip.Addr, *spot) {
+func (m *model) spotOf(c Client) (int, netip.Addr, *spot) {
 	for p, spots := range m.spots {
 		for a, s := range spots {
-			if s.owned && s.mac == c {
+			if s.owned && s.mac.key() == c.key() {
 				return p, a, s
 			}
 		}
@@ -71,7 +77,7 @@ func (m *model) spotOf(c MAC) (int, netip.Addr, *spot) {
 	return 0, netip.Addr{}, nil
 }
 
-func (m *model) acquire(c MAC, pool int) {
+func (m *model) acquire(c Client, pool int) {
 	now := m.clock.Now()
 	l, err := m.tab.Acquire(c, pool)
 	oldPool, oldAddr, old := m.spotOf(c)
@@ -88,11 +94,11 @@ func (m *model) acquire(c MAC, pool int) {
 	stays := old != nil && oldPool == pool
 	switch {
 	case stays && (err != nil || l.Addr != oldAddr):
-		m.fail("%x has %v, got %v, %v", c, oldAddr, l.Addr, err)
+		m.fail("%v has %v, got %v, %v", c, oldAddr, l.Addr, err)
 	case stays:
 	case busy == size:
 		if err != ErrExhausted {
-			m.fail("pool %d is full, %x got %v, %v", pool, c, l.Addr, err)
+			m.fail("pool %d is full, %v got %v, %v", pool, c, l.Addr, err)
 		}
 		return
 	case err != nil:
@@ -100,7 +106,7 @@ func (m *model) acquire(c MAC, pool int) {
 	default:
 		got := m.spots[pool][l.Addr]
 		if got != nil && (got.until.After(now) || got.until.After(oldest) || len(m.spots[pool]) < size) {
-			m.fail("%x got %v of %x, until %v; used %d of %d, oldest %v", c, l.Addr, got.mac, got.until, len(m.spots[pool]), size, oldest)
+			m.fail("%v got %v of %v, until %v; used %d of %d, oldest %v", c, l.Addr, got.mac, got.until, len(m.spots[pool]), size, oldest)
 		}
 		if old != nil {
 			old.owned, old.lease = false, time.Time{}
@@ -112,7 +118,7 @@ func (m *model) acquire(c MAC, pool int) {
 	s.until = later(now.Add(DefaultOfferTime), s.lease)
 }
 
-func (m *model) confirm(c MAC, a netip.Addr, extend bool) {
+func (m *model) confirm(c Client, a netip.Addr, extend bool) {
 	now := m.clock.Now()
 	_, have, s := m.spotOf(c)
 	var want error
@@ -130,19 +136,19 @@ func (m *model) confirm(c MAC, a netip.Addr, extend bool) {
 	}
 	l, err := f(ctx, c, a, "")
 	if !errors.Is(err, want) {
-		m.fail("%x confirms %v: %v, want %v", c, a, err, want)
+		m.fail("%v confirms %v: %v, want %v", c, a, err, want)
 	}
 	if err == nil {
 		s.lease = now.Add(m.tab.opts.LeaseTime)
 		s.until = s.lease
 		if !l.Expires.Equal(s.lease) {
-			m.fail("%x: lease until %v, want %v", c, l.Expires, s.lease)
+			m.fail("%v: lease until %v, want %v", c, l.Expires, s.lease)
 		}
 	}
 }
 
 // leave is a release or a decline.
-func (m *model) leave(c MAC, a netip.Addr, decline bool) {
+func (m *model) leave(c Client, a netip.Addr, decline bool) {
 	now := m.clock.Now()
 	p, have, s := m.spotOf(c)
 	holder := s != nil && have == a && s.until.After(now)
@@ -157,7 +163,7 @@ func (m *model) leave(c MAC, a netip.Addr, decline bool) {
 		f = m.tab.Decline
 	}
 	if got := f(c, a); got != holder {
-		m.fail("%x leaves %v: %v, want %v", c, a, got, holder)
+		m.fail("%v leaves %v: %v, want %v", c, a, got, holder)
 	}
 	if !holder {
 		return
@@ -172,7 +178,7 @@ func (m *model) leave(c MAC, a netip.Addr, decline bool) {
 	}
 }
 
-func (m *model) forget(c MAC) {
+func (m *model) forget(c Client) {
 	now := m.clock.Now()
 	_, _, s := m.spotOf(c)
 	m.tab.Forget(c)
@@ -200,13 +206,17 @@ func later(a, b time.Time) time.Time {
 }
 
 func (m *model) step() {
-	c := mac(m.rnd.IntN(200))
+	n := m.rnd.IntN(200)
+	c := m.kind.client(n)
 	_, a, _ := m.spotOf(c)
 	if m.rnd.IntN(8) == 0 || !a.IsValid() {
-		a = netip.AddrFrom4([4]byte{192, 0, 2, byte(m.rnd.IntN(130))})
+		a = m.kind.addr(m.rnd.IntN(130))
 	}
 	op := m.rnd.IntN(20)
-	m.log = append(m.log, fmt.Sprintf("%d: client %d, %v", op, c[5], a))
+	m.log = append(m.log, fmt.Sprintf("%d: client %d, %v", op, n, a))
+	if m.kind.v6 {
+		c.MAC = mac(m.rnd.IntN(3)).MAC // a relay tells it, or not
+	}
 	switch {
 	case op < 7:
 		m.acquire(c, m.rnd.IntN(len(m.spots)))
@@ -231,50 +241,74 @@ func (m *model) check() {
 	checkSlots(m.t, m.tab)
 	m.tab.mu.Unlock()
 	for i := range 200 {
-		_, a, s := m.spotOf(mac(i))
-		l, held := m.tab.Held(mac(i))
+		_, a, s := m.spotOf(m.kind.client(i))
+		l, held := m.tab.Held(m.kind.client(i))
 		if want := s != nil && s.lease.After(now); held != want || held && l.Addr != a {
 			m.fail("client %d holds %v %v, want %v %v", i, l.Addr, held, a, want)
 		}
 	}
 }
 
-// modelPools hold fewer addresses than there are clients.
-var modelPools = []Range{span("192.0.2.1", "192.0.2.60"), span("192.0.2.61", "192.0.2.70"), span("192.0.2.71", "192.0.2.130")}
+// A modelKind has pools that hold fewer addresses than there are clients.
+type modelKind struct {
+	pools  []Range
+	client func(int) Client
+	v6     bool
+}
 
-func modelOptions(c *clock) Options {
-	return Options{Pools: modelPools, LeaseTime: time.Minute, DeclineTime: 40 * time.Second, Now: c.Now}
+// addr returns an address in the order of the pools, which are neighbours.
+func (k modelKind) addr(n int) netip.Addr {
+	octets := k.pools[0].First.AsSlice()
+	octets[len(octets)-1] = byte(n)
+	a, _ := netip.AddrFromSlice(octets)
+	return a
+}
+
+var modelKinds = map[string]modelKind{
+	"4": {[]Range{span("192.0.2.1", "192.0.2.60"), span("192.0.2.61", "192.0.2.70"), span("192.0.2.71", "192.0.2.130")}, mac, false},
+	"6": {[]Range{span("2001:db8::1", "2001:db8::3c"), span("2001:db8::3d", "2001:db8::46"), span("2001:db8::47", "2001:db8::82")}, duid, true},
+}
+
+func modelOptions(c *clock, pools []Range) Options {
+	return Options{Pools: pools, LeaseTime: time.Minute, DeclineTime: 40 * time.Second, Now: c.Now}
 }
 
 func TestModel(t *testing.T) {
 	t.Parallel()
-	for range 3 {
-		seed := rand.Uint64()
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			t.Parallel()
-			c := newClock()
-			m := &model{t: t, rnd: rand.New(rand.NewPCG(seed, 0)), clock: c}
-			m.tab = inMemory(t, modelOptions(c), func([]*write) error {
-				if m.full.Load() {
-					return errors.New("disk full")
-				}
-				return nil
+	for name, kind := range modelKinds {
+		for range 3 {
+			seed := rand.Uint64()
+			t.Run(fmt.Sprintf("%s seed %d", name, seed), func(t *testing.T) {
+				t.Parallel()
+				kind.walk(t, seed)
 			})
-			for range modelPools {
-				m.spots = append(m.spots, map[netip.Addr]*spot{})
-			}
-			for i := range 4000 {
-				m.step()
-				if i%50 == 0 {
-					m.check()
-					m.full.Store(m.rnd.IntN(5) == 0)
-				}
-			}
-			c.move(time.Hour)
-			for p := range modelPools {
-				checkFree(t, m.tab, p)
-			}
-		})
+		}
+	}
+}
+
+// walk takes table and model through the same random steps.
+func (k modelKind) walk(t *testing.T, seed uint64) {
+	c := newClock()
+	m := &model{t: t, rnd: rand.New(rand.NewPCG(seed, 0)), clock: c, kind: k}
+	m.tab = inMemory(t, modelOptions(c, k.pools), func([]*write) error {
+		if m.full.Load() {
+			return errors.New("disk full")
+		}
+		return nil
+	})
+	for range k.pools {
+		m.spots = append(m.spots, map[netip.Addr]*spot{})
+	}
+	for i := range 4000 {
+		m.step()
+		if i%50 == 0 {
+			m.check()
+			m.full.Store(m.rnd.IntN(5) == 0)
+		}
+	}
+	c.move(time.Hour)
+	for p := range k.pools {
+		checkFree(t, m.tab, p)
 	}
 }
 
@@ -289,7 +323,7 @@ func (w *crowd) client(n int, rnd *rand.Rand, promise *Lease) {
 	for range 8 {
 		switch op := rnd.IntN(10); {
 		case op < 6:
-			l, err := w.tab.Acquire(mac(n), rnd.IntN(len(modelPools)))
+			l, err := w.tab.Acquire(mac(n), rnd.IntN(len(modelKinds["4"].pools)))
 			if err != nil {
 				continue
 			}
@@ -346,14 +380,14 @@ func TestCrowd(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	c := newClock()
-	w := &crowd{t: t, tab: inMemory(t, modelOptions(c), nil), clock: c}
+	w := &crowd{t: t, tab: inMemory(t, modelOptions(c, modelKinds["4"].pools), nil), clock: c}
 	promises := make([]Lease, 200)
 	for round := range 30 {
 		w.round(seed, round, promises)
 		c.move(time.Duration(round) * time.Second)
 	}
 	c.move(time.Hour)
-	for p := range modelPools {
+	for p := range modelKinds["4"].pools {
 		checkFree(t, w.tab, p)
 	}
 }

@@ -7,7 +7,7 @@ import "time"
 // store stands in for the SQLite file, which needs cgo.
 type store struct{}
 
-func openStore(string, time.Time) (*store, contents, []Problem, error) {
+func openStore(string, bool, time.Time) (*store, contents, []Problem, error) {
 	return nil, contents{}, nil, ErrNoCgo
 }
 

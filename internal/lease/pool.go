@@ -95,8 +95,8 @@ const (
 type slot struct {
 	addr     netip.Addr
 	pool     *pool
-	mac      MAC  // the last client of the address
-	owned    bool // Table.macs leads from mac to this slot
+	client   Client // the last one of the address
+	owned    bool   // Table.owned leads from client to this slot
 	hostname string
 
 	offer   tick   // end of the offer
@@ -114,7 +114,7 @@ type slot struct {
 }
 
 // clear ends offer, lease and quarantine, and disowns writes under way. The
-// mac stays, so that the client can get its address back while it is free.
+// client stays, so that the client can get its address back while it is free.
 func (s *slot) clear() {
 	s.offer, s.lease, s.reserve, s.blocked, s.writes = 0, 0, 0, 0, 0
 	s.gen++
@@ -130,8 +130,13 @@ func (s *slot) judge() kind {
 	return leased
 }
 
+// remembered bounds what a pool keeps of addresses that are not held, for the
+// clients that had them. A pool of DHCPv6 may have more addresses than fit in
+// memory, and whoever sends new DUIDs gets through them.
+const remembered = 1 << 16
+
 // pool hands out the addresses of a range. Never-used ones come from a cursor,
-// so a /12 costs no more than a /24; used ones wait in a list, the least
+// so a /64 costs no more than a /24; used ones wait in a list, the least
 // recently used first.
 type pool struct {
 	Range
@@ -160,7 +165,7 @@ func (p *pool) add(a netip.Addr) *slot {
 // candidate returns the slot to give out next, nil when none is free. It is
 // the caller's once settled with an end in the future.
 func (p *pool) candidate() *slot {
-	for p.next.IsValid() {
+	for p.next.IsValid() && p.free.Len() < remembered {
 		a := p.next
 		p.advance()
 		if p.slots[a] == nil {
@@ -233,8 +238,9 @@ func (p *pool) expire(now tick) bool {
 	return false
 }
 
-// quarantineLimit is a tenth of the pool, at least one address.
-func (p *pool) quarantineLimit() uint64 { return max(1, p.size()/10) }
+// quarantineLimit is a tenth of the pool, at least one address, and no more
+// than is remembered.
+func (p *pool) quarantineLimit() uint64 { return min(max(1, p.size()/10), remembered) }
 
 // find returns the pool that holds a, nil if none does. The pools are sorted
 // by their first address.

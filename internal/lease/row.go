@@ -1,6 +1,8 @@
 package lease
 
 import (
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"math"
 	"net"
@@ -9,17 +11,21 @@ import (
 	"time"
 )
 
-// rawRow is a row of leases4 as text, whatever the types of its values. NULL
-// is the empty text.
-type rawRow struct{ mac, ip, expiry, hostname string }
+// rawRow is a row of the file as text, whatever the types of its values. NULL
+// is the empty text. A row of leases4 has neither DUID nor IAID.
+type rawRow struct{ duid, iaid, mac, ip, expiry, hostname string }
 
 func (r rawRow) String() string {
-	return fmt.Sprintf("row mac=%q ip=%q expiry=%q hostname=%q", r.mac, r.ip, r.expiry, r.hostname)
+	client := ""
+	if r.duid != "" || r.iaid != "" {
+		client = fmt.Sprintf("duid=%q iaid=%q ", r.duid, r.iaid)
+	}
+	return fmt.Sprintf("row %smac=%q ip=%q expiry=%q hostname=%q", client, r.mac, r.ip, r.expiry, r.hostname)
 }
 
 // row is a lease as the file holds it.
 type row struct {
-	mac      MAC
+	client   Client
 	addr     netip.Addr
 	expiry   int64 // Unix seconds
 	hostname string
@@ -28,17 +34,23 @@ type row struct {
 // raw is the inverse of parseRow, in the form that CoreDHCP's range plugin
 // writes and reads.
 func (r row) raw() rawRow {
-	return rawRow{formatMAC(r.mac), r.addr.String(), strconv.FormatInt(r.expiry, 10), r.hostname}
+	raw := rawRow{mac: formatMAC(r.client.MAC), ip: r.addr.String(), expiry: strconv.FormatInt(r.expiry, 10), hostname: r.hostname}
+	if r.client.DUID != "" {
+		raw.duid, raw.iaid = hex.EncodeToString([]byte(r.client.DUID)), hex.EncodeToString(r.client.IAID[:])
+	}
+	if r.client.DUID != "" && r.client.MAC == (MAC{}) {
+		raw.mac = ""
+	}
+	return raw
 }
 
-func formatMAC(m MAC) string { return net.HardwareAddr(m[:]).String() }
-
 // parseRow accepts a MAC in any spelling of net.ParseMAC with six octets, a
-// plain address and an expiry not before 1970. The hostname is any text.
+// plain address and an expiry not before 1970. The hostname is any text. With
+// a DUID there is an IAID, both in hex, and there may be no MAC.
 func parseRow(raw rawRow) (row, error) {
-	hw, err := net.ParseMAC(raw.mac)
-	if err != nil || len(hw) != len(MAC{}) {
-		return row{}, fmt.Errorf("mac %q: want six octets such as 02:00:00:00:00:01", raw.mac)
+	client, err := parseClient(raw)
+	if err != nil {
+		return row{}, err
 	}
 	addr, err := netip.ParseAddr(raw.ip)
 	if err != nil || addr.Zone() != "" {
@@ -48,7 +60,25 @@ func parseRow(raw rawRow) (row, error) {
 	if err != nil || expiry < 0 {
 		return row{}, fmt.Errorf("expiry %q: want seconds since 1970", raw.expiry)
 	}
-	return row{MAC(hw), addr.Unmap(), expiry, raw.hostname}, nil
+	return row{client, addr.Unmap(), expiry, raw.hostname}, nil
+}
+
+func parseClient(raw rawRow) (Client, error) {
+	duid, err1 := hex.DecodeString(raw.duid)
+	iaid, err2 := hex.DecodeString(raw.iaid)
+	if err := errors.Join(err1, err2); err != nil || (len(duid) > 0) != (len(iaid) == 4) || len(duid) == 0 && len(iaid) > 0 {
+		return Client{}, fmt.Errorf("duid %q, iaid %q: want octets in hex, four of the iaid", raw.duid, raw.iaid)
+	}
+	c := Client{DUID: string(duid)}
+	copy(c.IAID[:], iaid)
+	hw, err := net.ParseMAC(raw.mac)
+	switch {
+	case err == nil && len(hw) == len(MAC{}):
+		c.MAC = MAC(hw)
+	case c.DUID == "" || raw.mac != "":
+		return Client{}, fmt.Errorf("mac %q: want six octets such as 02:00:00:00:00:01", raw.mac)
+	}
+	return c, nil
 }
 
 // unixCeil is the whole second at or after the end, so that the file never

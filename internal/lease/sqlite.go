@@ -16,18 +16,48 @@ import (
 	"github.com/mattn/go-sqlite3"
 )
 
-// schema is the table of CoreDHCP's range plugin. That declares mac and ip as
+// shape is the table of a family. The parameters of its statements are the
+// columns of rawRow, in their order.
+type shape struct {
+	name   string
+	schema string
+	// put leaves one row per client and one per address: replacing removes
+	// what an earlier client has on the address in the same transaction.
+	put    string
+	remove string
+	read   string
+}
+
+// shape4 returns the table of CoreDHCP's range plugin. That declares mac and ip as
 // `string`, which SQLite takes for a numeric column, and allows several rows
 // per client; its `create table if not exists` accepts this one.
-const schema = `CREATE TABLE leases4 (mac text not null primary key, ip text not null unique, expiry int, hostname text not null)`
+func shape4() shape {
+	return shape{
+		name:   "leases4",
+		schema: `CREATE TABLE leases4 (mac text not null primary key, ip text not null unique, expiry int, hostname text not null)`,
+		put:    `insert or replace into leases4(mac, ip, expiry, hostname) values (?3, ?4, ?5, ?6)`,
+		remove: `delete from leases4 where mac = ?3 and ip = ?4`,
+		read:   `select '', '', coalesce(cast(mac as text), ''), coalesce(cast(ip as text), ''), coalesce(cast(expiry as text), ''), coalesce(cast(hostname as text), '') from leases4 order by rowid`,
+	}
+}
 
-const (
-	// putRow leaves one row per MAC and one per address: replacing removes
-	// what an earlier client has on the address in the same transaction.
-	putRow    = `insert or replace into leases4(mac, ip, expiry, hostname) values (?, ?, ?, ?)`
-	deleteRow = `delete from leases4 where mac = ? and ip = ?`
-	readRows  = `select coalesce(cast(mac as text), ''), coalesce(cast(ip as text), ''), coalesce(cast(expiry as text), ''), coalesce(cast(hostname as text), '') from leases4 order by rowid`
-)
+// shape6 returns a table that holds DUID and IAID in hex.
+func shape6() shape {
+	return shape{
+		name:   "leases6",
+		schema: `CREATE TABLE leases6 (duid text not null, iaid text not null, mac text not null, ip text not null unique, expiry int, hostname text not null, primary key (duid, iaid))`,
+		put:    `insert or replace into leases6(duid, iaid, mac, ip, expiry, hostname) values (?1, ?2, ?3, ?4, ?5, ?6)`,
+		remove: `delete from leases6 where duid = ?1 and iaid = ?2 and ip = ?4`,
+		read:   `select coalesce(cast(duid as text), ''), coalesce(cast(iaid as text), ''), coalesce(cast(mac as text), ''), coalesce(cast(ip as text), ''), coalesce(cast(expiry as text), ''), coalesce(cast(hostname as text), '') from leases6 order by rowid`,
+	}
+}
+
+func shapeOf(six bool) shape {
+	if six {
+		return shape6()
+	}
+	return shape4()
+}
 
 // pragmas: EXTRA is FULL, an fsync per commit, and where a file system cannot
 // do the write-ahead log it syncs the folder as well once the journal is gone.
@@ -38,6 +68,7 @@ const pragmas = "_synchronous=EXTRA&_busy_timeout=2000&_txlock=immediate"
 // the file meanwhile. Only the goroutine that writes uses a store.
 type store struct {
 	path string
+	shape
 	lock *os.File // held while the store is open; nil where that cannot be
 	db   *sql.DB  // nil after an error: the next commit opens it again
 
@@ -49,8 +80,8 @@ type store struct {
 }
 
 // openStore locks and reads the file, setting aside one that is no readable
-// database. now gives that one its name.
-func openStore(path string, now time.Time) (*store, contents, []Problem, error) {
+// database. now gives that one its name, six says that it is of DHCPv6.
+func openStore(path string, six bool, now time.Time) (*store, contents, []Problem, error) {
 	if err := checkPath(path); err != nil {
 		return nil, contents{}, nil, err
 	}
@@ -58,8 +89,8 @@ func openStore(path string, now time.Time) (*store, contents, []Problem, error) 
 	if err != nil {
 		return nil, contents{}, nil, err
 	}
-	s := &store{path: path, lock: lock}
-	found, err := s.read()
+	s := &store{path: path, shape: shapeOf(six), lock: lock}
+	found, err := s.contents()
 	if err == nil {
 		return s, found, nil, nil
 	}
@@ -68,7 +99,7 @@ func openStore(path string, now time.Time) (*store, contents, []Problem, error) 
 		problems, err = s.setAside(err, now)
 	}
 	if err == nil {
-		found, err = s.read()
+		found, err = s.contents()
 	}
 	if err != nil {
 		_ = s.close()
@@ -125,8 +156,8 @@ func (s *store) shut() error {
 	return err
 }
 
-// read checks the whole file and returns its rows. It writes nothing.
-func (s *store) read() (contents, error) {
+// contents checks the whole file and returns its rows. It writes nothing.
+func (s *store) contents() (contents, error) {
 	if err := checkReadable(s.path); err != nil {
 		return contents{}, err
 	}
@@ -144,7 +175,7 @@ func (s *store) read() (contents, error) {
 	if err := s.db.QueryRow("pragma user_version").Scan(&seconds); err != nil {
 		return contents{}, err
 	}
-	declared, err := s.schema()
+	declared, err := s.declared()
 	if err != nil || declared == "" {
 		return contents{}, err
 	}
@@ -152,10 +183,10 @@ func (s *store) read() (contents, error) {
 	return contents{rows: rows, longest: max(0, time.Duration(seconds)*time.Second)}, err
 }
 
-// schema returns how the table was declared, nothing when there is none.
-func (s *store) schema() (string, error) {
+// declared returns how the table was declared, nothing when there is none.
+func (s *store) declared() (string, error) {
 	var text string
-	err := s.db.QueryRow("select sql from sqlite_master where name = 'leases4'").Scan(&text)
+	err := s.db.QueryRow("select sql from sqlite_master where name = ?", s.name).Scan(&text)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil
 	}
@@ -163,7 +194,7 @@ func (s *store) schema() (string, error) {
 }
 
 func (s *store) rows() ([]rawRow, error) {
-	rows, err := s.db.Query(readRows)
+	rows, err := s.db.Query(s.read)
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +202,7 @@ func (s *store) rows() ([]rawRow, error) {
 	var raws []rawRow
 	for rows.Next() {
 		var r rawRow
-		if err := rows.Scan(&r.mac, &r.ip, &r.expiry, &r.hostname); err != nil {
+		if err := rows.Scan(&r.duid, &r.iaid, &r.mac, &r.ip, &r.expiry, &r.hostname); err != nil {
 			return nil, err
 		}
 		raws = append(raws, r)
@@ -184,11 +215,11 @@ func (s *store) rows() ([]rawRow, error) {
 // tries again. snapshot returns the leases of the table; it is called by
 // commit when somebody removed the file.
 func (s *store) takeOver(keep []row, dirty bool, longest time.Duration, snapshot func() []row) error {
-	declared, err := s.schema()
+	declared, err := s.declared()
 	if err != nil {
 		return s.explain(err)
 	}
-	if dirty || declared != schema {
+	if dirty || declared != s.schema {
 		s.rewrite = append([]row{}, keep...)
 	}
 	s.longest, s.snapshot = longest, snapshot
@@ -225,7 +256,7 @@ func (s *store) migrate() error {
 	}
 	defer tx.Rollback()
 	if s.rewrite != nil {
-		if err := rebuild(tx, s.rewrite); err != nil {
+		if err := s.rebuild(tx); err != nil {
 			return err
 		}
 	}
@@ -236,21 +267,27 @@ func (s *store) migrate() error {
 	return tx.Commit()
 }
 
-func rebuild(tx *sql.Tx, rows []row) error {
-	if _, err := tx.Exec("drop table if exists leases4; " + schema); err != nil {
+func (s *store) rebuild(tx *sql.Tx) error {
+	if _, err := tx.Exec("drop table if exists " + s.name + "; " + s.schema); err != nil {
 		return err
 	}
-	put, err := tx.Prepare(putRow)
+	put, err := tx.Prepare(s.put)
 	if err != nil {
 		return err
 	}
 	defer put.Close()
-	for _, r := range rows {
-		if _, err := put.Exec(formatMAC(r.mac), r.addr.String(), r.expiry, r.hostname); err != nil {
+	for _, r := range s.rewrite {
+		if _, err := put.Exec(r.columns()...); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// columns are the parameters of a statement.
+func (r row) columns() []any {
+	raw := r.raw()
+	return []any{raw.duid, raw.iaid, raw.mac, raw.ip, r.expiry, raw.hostname}
 }
 
 // commit makes all writes durable, in their order, or none of them.
@@ -277,16 +314,16 @@ func (s *store) transact(batch []*write) error {
 		return err
 	}
 	defer tx.Rollback()
-	put, err := tx.Prepare(putRow)
+	put, err := tx.Prepare(s.put)
 	if err != nil {
 		return err
 	}
 	defer put.Close()
 	for _, w := range batch {
 		if w.remove {
-			_, err = tx.Exec(deleteRow, formatMAC(w.mac), w.addr.String())
+			_, err = tx.Exec(s.remove, w.columns()[:4]...)
 		} else {
-			_, err = put.Exec(formatMAC(w.mac), w.addr.String(), w.expiry, w.hostname)
+			_, err = put.Exec(w.columns()...)
 		}
 		if err != nil {
 			return err

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/OpenCHAMI/coresmd/bench/load"
+	"github.com/OpenCHAMI/coresmd/internal/dhcptest"
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestMain lets this program be the crowd and the echo, as it does itself.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && (os.Args[1] == "load" || os.Args[1] == "echo") {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// TestCrowd has crowds meet the server that is there and an echo: each client
+// gets the address that SMD has for it, each stranger one of its own, and every
+// lease is counted.
+func TestCrowd(t *testing.T) {
+	t.Chdir("..")
+	const known, strangers = 300, 200
+	several := load.Crowd{Mode: load.Burst, Clients: known, Base: firstIP, Once: true, Retry: time.Second}
+	others := load.Crowd{Mode: load.Burst, First: 1 << 24, Clients: strangers, Once: true, Retry: time.Second}
+	err := perform(t.TempDir(), func(s *stage) error {
+		open := duty{machines: known, strangers: true, refresh: time.Hour, inventory: newInventory(s, dhcptest.StartPostgres(s), 27779, known)}
+		relayed := open
+		relayed.relayed = true
+		for _, c := range []struct {
+			peer  peer
+			scene scene
+		}{
+			{ours, scene{"direct", nil, nil, open, crowds(several, others), 30 * time.Second}},
+			{ours, scene{"relayed", nil, nil, relayed, crowds(several, others), 30 * time.Second}},
+			{echo, scene{"relayed", nil, nil, relayed, crowds(several, others), 30 * time.Second}},
+		} {
+			r, err := s.once(c.scene, c.peer)
+			if err != nil {
+				return fmt.Errorf("%s/%s: %w", c.scene.name, c.peer.name, err)
+			}
+			got := []int{r.Results[0].Leases, r.Results[0].Open, r.Results[1].Leases, r.Results[1].Open}
+			if diff := cmp.Diff([]int{known, 0, strangers, 0}, got); diff != "" {
+				t.Errorf("%s/%s: leases and open (-want +got):\n%s", c.scene.name, c.peer.name, diff)
+			}
+			if r.Results[0].Server <= 0 || r.Memory < 1e6 || r.Peak < r.Memory {
+				t.Errorf("%s/%s: %+v", c.scene.name, c.peer.name, r)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestScenes: every scene is sound, and every number of a table and target is
+// measured.
+func TestScenes(t *testing.T) {
+	l, err := openLedger(filepath.Join(t.TempDir(), "records"), "key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range scenes(1) {
+		if c.duty.strangers && c.crowds[0].Base == nobody && c.crowds[0].Clients > addresses() {
+			t.Errorf("%s: %d strangers, %d addresses", c.name, c.crowds[0].Clients, addresses())
+		}
+		for _, p := range c.plays(1) {
+			results := make([]load.Result, len(c.crowds))
+			for i := range results {
+				results[i] = load.Result{Leases: 1000, Took: time.Second, Server: time.Second, P50: time.Millisecond, P99: 2 * time.Millisecond}
+			}
+			if err := l.add(record{Scene: c.name, Peer: p.name, Round: 1, Results: results, Peak: 1e8}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, met, missed := judge(l); met+missed != len(targets) {
+		t.Errorf("%d of %d targets have a number", met+missed, len(targets))
+	}
+	dir := t.TempDir()
+	if err := writePage(options{docs: dir, rounds: 1}, l); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "performance.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| relayed leases a second, against Kea | at least 5 x | 1.00 x | missed |",
+		"| 10,000 at once, relayed: all have leases after | at most 1.0 s | 1.00 s | met |",
+		"| Kea | 1000 | 1000 | 1.00 | 1000 | 1000 | 1.00 |",
+	} {
+		if !strings.Contains(string(text), want+"\n") {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}
+
+// addresses is the size of the pool.
+func addresses() int {
+	n := 0
+	for a := poolIP; a != poolEnd; a = a.Next() {
+		n++
+	}
+	return n + 1
+}
+
+// TestLedger goes on where it was, unless the programs are others or the last
+// line is cut off.
+func TestLedger(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "records")
+	l, err := openLedger(path, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round := range 3 {
+		if err := l.add(record{Scene: "relayed", Peer: "kea", Round: round + 1, Memory: int64(10 * (round + 1))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text[:len(text)-5], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		key  string
+		want []bool
+	}{{"a", []bool{true, true, false}}, {"b", []bool{false, false, false}}} {
+		l, err := openLedger(path, c.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := []bool{l.has("relayed", "kea", 1), l.has("relayed", "kea", 2), l.has("relayed", "kea", 3)}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("key %s (-want +got):\n%s", c.key, diff)
+		}
+	}
+	if got, _ := median(l.records, func(r record) float64 { return float64(r.Memory) }); got != 20 {
+		t.Errorf("median %v, want 20", got)
+	}
+	if _, ok := median(nil, nil); ok {
+		t.Error("a median of nothing")
+	}
+}
+
+func TestPlot(t *testing.T) {
+	got := plot([]chart{{"Seconds", "s", []bar{{"coresmd", 0.5}, {"Kea", 16}}}})
+	for _, want := range []string{`>0.50 s</text>`, `width="12.5" height="17" fill="#1f77b4"`, `width="400.0" height="17" fill="#b0b0b0"`, "</svg>\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+}

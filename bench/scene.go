@@ -1,0 +1,92 @@
+package main
+
+import (
+	"time"
+
+	"github.com/OpenCHAMI/coresmd/bench/load"
+)
+
+// Sizes of what is measured.
+const (
+	machinesUsual = 10_000
+	machinesMany  = 100_000
+
+	// window is how many handshakes are under way at saturation: as many
+	// packets as the usual receive buffer of 208 KiB has room for. Then no
+	// server loses one, and what is measured is its work.
+	window = 128
+
+	retry = time.Second // of what was lost in spite of that
+)
+
+// A scene is one measurement of some servers.
+type scene struct {
+	name   string
+	peers  []peer
+	once   []peer // measured in the first round only: they are slow, and no target is about them
+	duty   duty
+	crowds []load.Crowd
+	limit  time.Duration
+}
+
+// names of scenes.
+const (
+	relayedScene   = "relayed"
+	directScene    = "direct"
+	burstRelayed   = "burst-relayed"
+	burstDirect    = "burst-direct"
+	burstMany      = "burst-100000"
+	quietScene     = "quiet"
+	refreshScene   = "refresh"
+	strangersScene = "strangers"
+	calmScene      = "calm"
+	busyScene      = "busy"
+)
+
+// scenes lists all that is measured. part scales the measured times: 1 for
+// numbers that are to be kept.
+func scenes(part float64) []scene {
+	scaled := func(d time.Duration) time.Duration { return time.Duration(part * float64(d)) }
+	known := load.Crowd{Clients: machinesUsual, Base: firstIP, Warm: scaled(time.Second), For: scaled(3 * time.Second), Retry: retry}
+	saturated, burst, paced, strange := known, known, known, known
+	saturated.Mode, saturated.Window = load.Window, window
+	burst.Mode, burst.Once, burst.Retry = load.Burst, true, 0
+	paced.Mode, paced.Rate = load.Rate, 500
+	many := burst
+	many.Clients = machinesMany
+	long := known
+	long.Mode, long.Rate, long.Clients, long.For = load.Rate, 1000, machinesMany, scaled(10*time.Second)
+	strange.Mode, strange.Window, strange.Once = load.Window, window, true
+	strange.First, strange.Clients, strange.Base = 1<<24, 90_000, nobody
+	newcomers := strange
+	newcomers.Mode, newcomers.Rate = load.Rate, 2000
+
+	usual, relayed := duty{machines: machinesUsual, refresh: time.Hour}, duty{relayed: true, machines: machinesUsual, refresh: time.Hour}
+	large := duty{relayed: true, machines: machinesMany, refresh: time.Hour}
+	looking, open := large, relayed
+	looking.refresh, open.strangers = scaled(5*time.Second), true
+
+	short, lengthy := 20*time.Second, 65*time.Second
+	return []scene{
+		{relayedScene, []peer{ours, stock, kea, echo}, []peer{lines, masq}, relayed, crowds(saturated), short},
+		{directScene, []peer{ours, stock, kea}, []peer{masq}, usual, crowds(saturated), short},
+		{burstRelayed, []peer{ours, stock, kea}, nil, relayed, crowds(burst), lengthy},
+		{burstDirect, []peer{ours, stock, kea}, nil, usual, crowds(burst), lengthy},
+		{burstMany, []peer{ours}, []peer{stock, kea}, large, crowds(many), lengthy},
+		{quietScene, []peer{ours}, nil, large, crowds(long), short},
+		{refreshScene, []peer{ours}, nil, looking, crowds(long), short},
+		{strangersScene, []peer{ours, stock, kea}, nil, open, crowds(strange), short},
+		{calmScene, []peer{ours, stock, kea}, nil, open, crowds(paced), short},
+		{busyScene, []peer{ours, stock, kea}, nil, open, crowds(newcomers, paced), short},
+	}
+}
+
+func crowds(c ...load.Crowd) []load.Crowd { return c }
+
+// plays tells whether a server is measured in a round.
+func (c scene) plays(round int) []peer {
+	if round > 1 {
+		return c.peers
+	}
+	return append(append([]peer{}, c.peers...), c.once...)
+}

@@ -1,0 +1,61 @@
+// Command coresmd is for the administrator of a DHCP server with the plugins
+// coresmd and bootloop: it asks the running server, or tries a configuration
+// beside it. It changes nothing.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/term"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	e := &env{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, terminal: term.IsTerminal(int(os.Stdout.Fd()))}
+	status := e.run(ctx, os.Args[1:])
+	stop()
+	os.Exit(status)
+}
+
+// Exit statuses.
+const (
+	exitFine   = 0 // done
+	exitWrong  = 1 // done, and something is wrong with what was asked for
+	exitFailed = 2 // it could not be done
+)
+
+// errWrong ends a verb with exitWrong. What is wrong was printed.
+var errWrong = errors.New("something is wrong")
+
+// An env is what a verb works with.
+type env struct {
+	stdout, stderr io.Writer
+	getenv         func(string) string
+	terminal       bool // stdout is one
+
+	server string // --server
+	format string // --format
+}
+
+// run does what the words of a command line say, and returns the exit status.
+func (e *env) run(ctx context.Context, words []string) int {
+	root := newRoot(e)
+	root.SetArgs(words)
+	root.SetOut(e.stdout)
+	root.SetErr(e.stderr)
+	switch err := root.ExecuteContext(ctx); {
+	case err == nil:
+		return exitFine
+	case errors.Is(err, errWrong):
+		return exitWrong
+	default:
+		fmt.Fprintf(e.stderr, "coresmd: %v\n", err)
+		return exitFailed
+	}
+}
