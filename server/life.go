@@ -30,7 +30,8 @@ type life struct {
 	log     *logrus.Entry
 	output  *output
 	process *process.Process
-	program string
+	program string   // its file
+	args    []string // and its arguments
 	signals chan os.Signal
 
 	heritage   *heritage     // nil: no predecessor
@@ -41,12 +42,14 @@ type life struct {
 	stop       context.CancelFunc
 	stopped    chan error // of the run of the loop
 
+	readyLimit time.Duration
+
 	ending bool // SIGTERM has come
 	again  bool // SIGHUP has come while one was at work
 }
 
 func newLife(o options, log *logrus.Entry, out *output) *life {
-	return &life{options: o, log: log, output: out, process: process.Here(), signals: make(chan os.Signal, 8)}
+	return &life{options: o, log: log, output: out, process: process.Here(), args: os.Args, readyLimit: readyLimit, signals: make(chan os.Signal, 8)}
 }
 
 // live serves until a signal ends the process, and returns the exit status.
@@ -67,7 +70,7 @@ func (l *life) live() int {
 
 // start gets ready to serve, and serves.
 func (l *life) start() (err error) {
-	if l.program, err = program(); err != nil {
+	if l.program, err = program(l.args[0]); err != nil {
 		return err
 	}
 	if l.heritage, err = inherit(); err != nil {
@@ -101,7 +104,8 @@ func (l *life) prepare() error {
 	if l.chains, err = setUp(c, l.process); err != nil {
 		return fmt.Errorf("starting: %w", err)
 	}
-	if l.loop, err = listen(c, inherited, logger.GetLogger("server")); err != nil {
+	l.output.flush() // whoever finds a socket open finds what was said before
+	if l.loop, err = listen(l.process, c, inherited, logger.GetLogger("server")); err != nil {
 		return fmt.Errorf("starting: %w", err)
 	}
 	return nil
@@ -242,7 +246,7 @@ var errEnding = errors.New("the process ends")
 
 // handOver starts a successor and hands over to it.
 func (l *life) handOver() (*successor, error) {
-	limit := time.NewTimer(readyLimit)
+	limit := time.NewTimer(l.readyLimit)
 	defer limit.Stop()
 	next, err := l.startNext()
 	if err != nil {
@@ -252,7 +256,7 @@ func (l *life) handOver() (*successor, error) {
 		next.kill()
 		return nil, err
 	}
-	err = l.pause(readyLimit / 2)
+	err = l.pause(l.readyLimit / 2)
 	if err == nil {
 		err = l.process.Yield()
 	}
@@ -285,7 +289,7 @@ func (l *life) startNext() (*successor, error) {
 		closeAll(files)
 		return nil, err
 	}
-	return startSuccessor(l.program, files)
+	return startSuccessor(l.program, l.args, files)
 }
 
 // await waits until the successor says a word.
@@ -295,7 +299,7 @@ func (l *life) await(next *successor, word string, limit <-chan time.Time) error
 		case got, ok := <-next.words:
 			return next.judge(got, ok, word)
 		case <-limit:
-			return fmt.Errorf("the new process was not ready within %v", readyLimit)
+			return fmt.Errorf("the new process was not ready within %v", l.readyLimit)
 		case s := <-l.signals:
 			if l.note(s); l.ending {
 				return errEnding

@@ -50,11 +50,7 @@ type loop struct {
 
 // listen opens the sockets of a configuration, or takes them from those that a
 // predecessor left, and returns a loop that does not read yet.
-func listen(c *config.Config, inherited map[string]*os.File, log *logrus.Entry) (*loop, error) {
-	return listenIn(process.Here(), c, inherited, log)
-}
-
-func listenIn(p *process.Process, c *config.Config, inherited map[string]*os.File, log *logrus.Entry) (*loop, error) {
+func listen(p *process.Process, c *config.Config, inherited map[string]*os.File, log *logrus.Entry) (*loop, error) {
 	l := &loop{log: log, metrics: newMetrics(p), complaints: make(map[string]*process.Limit)}
 	var err error
 	if l.table, err = ifaces.Open(); err != nil {

@@ -51,7 +51,7 @@ func startLoop(t *testing.T, c chains) *loopTest {
 	log := logrus.New()
 	log.SetOutput(lt.log)
 	var err error
-	if lt.loop, err = listenIn(process.New(), loopback(), nil, logrus.NewEntry(log)); err != nil {
+	if lt.loop, err = listen(process.New(), loopback(), nil, logrus.NewEntry(log)); err != nil {
 		t.Fatal(err)
 	}
 	lt.begin(t, c)
@@ -407,7 +407,7 @@ func TestTakeOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := &loopTest{}
-	if second.loop, err = listen(loopback(), files, first.loop.log); err != nil {
+	if second.loop, err = listen(process.New(), loopback(), files, first.loop.log); err != nil {
 		t.Fatal(err)
 	}
 	for name, f := range files {

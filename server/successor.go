@@ -24,8 +24,8 @@ type successor struct {
 
 // program is the path of this program's file, in whose place another one may
 // be by the time it is started again.
-func program() (string, error) {
-	path, err := exec.LookPath(os.Args[0])
+func program(name string) (string, error) {
+	path, err := exec.LookPath(name)
 	if err != nil && !errors.Is(err, exec.ErrDot) {
 		return "", err
 	}
@@ -34,14 +34,14 @@ func program() (string, error) {
 
 // startSuccessor starts the program again. It inherits the files by their
 // names; they are closed here.
-func startSuccessor(path string, files map[string]*os.File) (*successor, error) {
+func startSuccessor(path string, args []string, files map[string]*os.File) (*successor, error) {
 	control, theirs, err := socketPair(controlFile)
 	if err != nil {
 		return nil, err
 	}
 	files[controlFile] = theirs
 	defer closeAll(files)
-	cmd := &exec.Cmd{Path: path, Args: os.Args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	cmd := &exec.Cmd{Path: path, Args: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	var names []string
 	for name, f := range files {
 		names = append(names, name)
