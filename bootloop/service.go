@@ -2,6 +2,7 @@ package bootloop
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -39,7 +40,11 @@ func start(c config, p *process.Process, log *logrus.Entry) (*handler4, error) {
 		}
 		return &netboot.Boot{Loaders: netboot.DefaultLoaders()}
 	})
-	for _, step := range []func() error{h.startJournal, h.startAudit, h.takeLeases} {
+	steps := []func() error{h.startJournal, h.startAudit, h.takeLeases}
+	if _, rehearses := p.Rehearsal(); rehearses {
+		steps = []func() error{h.startJournal, h.rehearse}
+	}
+	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("bootloop: %w", err)
 		}
@@ -57,11 +62,7 @@ func (h *handler4) takeLeases() error { return h.process.Take(h.openLeases) }
 
 // openLeases opens the lease file and tells what was wrong with it.
 func (h *handler4) openLeases() error {
-	table, problems, err := lease.Open(h.leaseFile, lease.Options{
-		Pools: h.pools, LeaseTime: h.leaseTime, OfferTime: h.offerTime, DeclineTime: h.declineTime,
-		OnCommit: h.metrics.commit,
-		Taken:    func(a netip.Addr) bool { return h.infra.taken(a) || h.process.Claimed(a) },
-	})
+	table, problems, err := lease.Open(h.leaseFile, h.leaseOptions())
 	if err != nil {
 		return err
 	}
@@ -81,4 +82,37 @@ func (h *handler4) openLeases() error {
 		}
 	})
 	return nil
+}
+
+func (h *handler4) leaseOptions() lease.Options {
+	return lease.Options{
+		Pools: h.pools, LeaseTime: h.leaseTime, OfferTime: h.offerTime, DeclineTime: h.declineTime,
+		OnCommit: h.metrics.commit,
+		Taken:    func(a netip.Addr) bool { return h.infra.taken(a) || h.process.Claimed(a) },
+	}
+}
+
+// rehearse makes ready to answer questions. What is wrong is told all at once.
+func (h *handler4) rehearse() error { return errors.Join(h.rehearseAudit(), h.rehearseLeases()) }
+
+// rehearseLeases has a table in the place of the lease file: nobody holds a
+// lease.
+func (h *handler4) rehearseLeases() error {
+	table, err := lease.Preview(h.leaseFile, h.leaseOptions())
+	if err != nil {
+		return err
+	}
+	h.leases = table
+	h.process.Go(func(ctx context.Context) {
+		<-ctx.Done()
+		_ = table.Close() // there is no file
+	})
+	return nil
+}
+
+func (h *handler4) rehearseAudit() error {
+	if h.auditFile == "" {
+		return nil
+	}
+	return process.WouldOpen(h.auditFile)
 }

@@ -38,14 +38,15 @@ type config struct {
 	listening  listening
 	naming     naming // older options
 
-	tftp       bool
-	tftpDir    string
-	tftpAddr   netip.Addr // invalid: all
-	tftpPort   uint16
-	tftpRate   int64 // bits a second; 0: no budget
-	singlePort bool
-	bootHTTP   netip.AddrPort // port 0: no server; no address: all
-	archFiles  []netboot.Loader
+	tftp        bool
+	tftpDir     string
+	tftpAddr    netip.Addr // invalid: all
+	tftpPort    uint16
+	tftpRate    int64 // bits a second; 0: no budget
+	singlePort  bool
+	bootHTTP    netip.AddrPort // port 0: no server; no address: all
+	serverAddr6 netip.Addr     // of this server in URLs for IPv6; invalid: the receiving interface's
+	archFiles   []netboot.Loader
 
 	rules     *rule.Set
 	declared  []link.Network // subnets, and those of rules
@@ -155,6 +156,10 @@ func (c *config) bootOptions() args.Options {
 			Help: "TCP port where the same files are served by HTTP, for UEFI machines that boot so. They are told a URL with the server identifier, or with the address given here, which then is the only one that is listened on. Without it there is no such server.",
 		},
 		{
+			Name: "server_addr6", Value: args.Of(&c.serverAddr6, "an IPv6 address such as 2001:db8::1", parseAddr6),
+			Help: "Address of this server in the URLs that machines are told by DHCPv6. Without it that of the receiving interface, or else the only global one of this host.",
+		},
+		{
 			Name: "bootfile_arch", Value: args.List(&c.archFiles, netboot.LoaderGrammar, netboot.ParseLoader), Repeat: true,
 			Help: "The loader of an architecture, by its number or name in the table of boot files; for one that loads by HTTP also a URL.",
 		},
@@ -230,6 +235,18 @@ func parseAddr(text string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(text)
 	if err != nil {
 		return netip.Addr{}, errors.New("not an address")
+	}
+	return a, nil
+}
+
+// parseAddr6 reads an address that hosts elsewhere can reach.
+func parseAddr6(text string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(strings.Trim(text, "[]"))
+	switch {
+	case err != nil || !isV6(a) || a.Zone() != "":
+		return netip.Addr{}, errors.New("not an IPv6 address")
+	case !a.IsGlobalUnicast():
+		return netip.Addr{}, errors.New("not an address that machines can reach through routers")
 	}
 	return a, nil
 }

@@ -139,6 +139,8 @@ func TestBootDirectives(t *testing.T) {
 		"tftp_rate=NaNMbit":         `argument 3 "tftp_rate=NaNMbit": tftp_rate: out of range; wanted a rate from 1Mbit to 400Gbit a second, or off`,
 		"tftp_addr=eth0":            `argument 3 "tftp_addr=eth0": tftp_addr: not an address; wanted an IP address`,
 		"tftp_addr=::1 tftp=off":    `tftp_addr is given and tftp is off; wanted one of the two`,
+		"server_addr6=192.0.2.1":    `argument 3 "server_addr6=192.0.2.1": server_addr6: not an IPv6 address; wanted an IPv6 address such as 2001:db8::1`,
+		"server_addr6=fe80::1":      `argument 3 "server_addr6=fe80::1": server_addr6: not an address that machines can reach through routers; wanted an IPv6 address such as 2001:db8::1`,
 		"boot_http=0":               `argument 3 "boot_http=0": boot_http: neither a port nor an address with a port; wanted a port, or ADDRESS:PORT`,
 		"boot_http=192.0.2.5":       `argument 3 "boot_http=192.0.2.5": boot_http: neither a port nor an address with a port; wanted a port, or ADDRESS:PORT`,
 		"bootfile_arch=efi_arm64:a": `argument 3 "bootfile_arch=efi_arm64:a": bootfile_arch: no architecture "efi_arm64"; did you mean efi-arm64?; wanted ARCH:FILE such as 9:ipxe-x86_64.efi or efi-riscv64:ipxe-riscv64.efi`,

@@ -189,18 +189,22 @@ func (e *explained) through(with ...dhcpv4.Modifier) {
 		e.dry, e.plugin = exchange.Dry{Verdict: exchange.Drop, Reason: err.Error()}, "coresmd"
 		return
 	}
-	prepared, from, seen := e.h.last.prepare(req)
-	if !seen {
+	p := e.h.prepare(req)
+	if p.by != "" {
+		e.dry, e.plugin = exchange.Dry{Verdict: exchange.VerdictOf(p.resp), Reply: p.resp}, p.by
+		return
+	}
+	if !p.seen {
 		e.answer.Prepared = "no packet came in yet: what plugins before coresmd put into the reply is not known"
 	}
-	e.x = exchange4{req: req, prepared: prepared, inquiry: inquiry{from: from, dry: true}}
+	e.x = exchange4{req: req, prepared: p.resp, inquiry: inquiry{from: p.from, dry: true}}
 	v, reply, stop := e.h.answer(&e.x)
 	e.dry, e.plugin = exchange.Dry{Verdict: v, Reason: e.x.reason()}, "coresmd"
 	if stop {
 		e.dry.Reply = reply
 	}
 	if next, ok := process.Find[dry4](e.h.process, publishedDry4); ok && v == exchange.Pass {
-		e.dry, e.plugin = next(req, prepared, from), "bootloop"
+		e.dry, e.plugin = next(req, p.resp, p.from), "bootloop"
 	}
 }
 

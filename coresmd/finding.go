@@ -164,7 +164,7 @@ func reach(ctx context.Context, target string) error {
 // silence tells of a machine that was not heard, and of a server that hears
 // nobody.
 func (e *explained) silence(f *found) {
-	if e.heard {
+	if _, rehearses := e.h.process.Rehearsal(); e.heard || rehearses {
 		return
 	}
 	switch heard, probes := e.h.metrics.heard.Load(), e.h.metrics.probes.Load(); {
@@ -232,7 +232,7 @@ func (e *explained) inventory(f *found) { *f = append(*f, e.surroundings()...) }
 func (e *explained) surroundings() []status.Finding {
 	var f found
 	now := e.h.cache.Status()
-	source := e.h.smd.Redacted()
+	source := e.h.inventorySource()
 	switch now.State {
 	case smd.NeverLoaded:
 		f.add(severe, "see to SMD; the log has what is wrong", "%s was never read since %s, and there is no snapshot: no machine is known", source, stamp(e.h.born))

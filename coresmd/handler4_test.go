@@ -88,7 +88,7 @@ func (b bench) line() string {
 		return ""
 	}
 	text := fmt.Sprintf("%v %s", e.Level, e.Message)
-	for _, name := range []string{"mac", "xid", "message", "state", "id", "type", "ip", "giaddr", "hostname", "bootfile", "rule", "reason"} {
+	for _, name := range []string{"mac", "duid", "xid", "message", "state", "id", "type", "ip", "giaddr", "hostname", "bootfile", "rule", "reason"} {
 		if v, ok := e.Data[name]; ok {
 			text += fmt.Sprintf(" %s=%q", name, v)
 		}

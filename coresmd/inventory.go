@@ -23,9 +23,7 @@ const (
 )
 
 func (s *service) startInventory() (err error) {
-	settings := fmt.Sprintf("svc_base_uri=%v %v cache_valid=%v doubt=%v snapshot_file=%s lookup_wait=%v answer_max=%d",
-		s.smd, s.trust, s.cacheValid, s.doubt, s.snapshot, s.lookupWait, s.answerMax)
-	s.cache, err = process.Share(s.process, "inventory", settings, func() (*smd.Cache, error) {
+	s.cache, err = process.Share(s.process, "inventory", s.inventoryWords(), func() (*smd.Cache, error) {
 		source, err := s.source()
 		if err != nil {
 			return nil, err
@@ -36,6 +34,12 @@ func (s *service) startInventory() (err error) {
 		process.Publish(s.process, publishedOwner, func(a netip.Addr) ([6]byte, bool) { return s.cache.Owner(a) })
 	}
 	return err
+}
+
+// inventoryWords are the words of a directive that say what is read, and how.
+func (s *service) inventoryWords() string {
+	return fmt.Sprintf("svc_base_uri=%v %v cache_valid=%v doubt=%v snapshot_file=%s lookup_wait=%v answer_max=%d",
+		s.smd, s.trust, s.cacheValid, s.doubt, s.snapshot, s.lookupWait, s.answerMax)
 }
 
 func (s *service) source() (smd.Source, error) {
@@ -55,13 +59,7 @@ func (s *service) source() (smd.Source, error) {
 
 // runInventory looks at SMD once and goes on doing so.
 func (s *service) runInventory(source smd.Source) *smd.Cache {
-	report := &inventoryReport{log: s.log, metrics: s.metrics, process: s.process, source: s.smd.Redacted()}
-	cache := smd.NewCache(smd.Options{
-		Source: source, Interval: s.cacheValid, Doubt: s.doubt, Snapshot: s.snapshotFile(), PullWait: s.lookupWait,
-		Reserved: s.reserved, HostName: s.namer(), OnPoll: report.poll, OnQuestion: report.question,
-	})
-	report.status = cache.Status
-	s.process.Claim(cache.Claims)
+	cache, report := s.newInventory(source, s.snapshotFile())
 	watch(s.process.Registry, cache.Status)
 	limit := firstPollLimit
 	if report.restored(cache.Restore()) {
@@ -73,6 +71,18 @@ func (s *service) runInventory(source smd.Source) *smd.Cache {
 	s.process.Go(func(ctx context.Context) { _ = cache.Run(ctx) })
 	s.process.Go(func(ctx context.Context) { s.trustOnSignal(ctx, cache) })
 	return cache
+}
+
+// newInventory returns an inventory that was not read yet.
+func (s *service) newInventory(source smd.Source, snapshot *smd.Snapshot) (*smd.Cache, *inventoryReport) {
+	report := &inventoryReport{log: s.log, metrics: s.metrics, process: s.process, source: s.inventorySource()}
+	cache := smd.NewCache(smd.Options{
+		Source: source, Interval: s.cacheValid, Doubt: s.doubt, Snapshot: snapshot, PullWait: s.lookupWait,
+		Reserved: s.reserved, HostName: s.namer(), OnPoll: report.poll, OnQuestion: report.question,
+	})
+	report.status = cache.Status
+	s.process.Claim(cache.Claims)
+	return cache, report
 }
 
 // snapshotFile returns the file that the inventory is kept in; nil: none.

@@ -33,6 +33,10 @@ const (
 	notIts
 	unsure
 	probe
+	malformed
+	unicast
+	noneLeft
+	notOnLink
 	panicked
 )
 
@@ -56,12 +60,16 @@ var reasonNames = [...]string{
 	notIts:        "not its address",
 	unsure:        "not its address in the snapshot, SMD not heard yet",
 	probe:         "health probe",
+	malformed:     "against the protocol",
+	unicast:       "sent to this server alone",
+	noneLeft:      "no address left for an IA",
+	notOnLink:     "not an address of the client's network",
 	panicked:      "panic",
 }
 
 func (r reason) String() string { return reasonNames[r] }
 
-// metrics are the counters of DHCPv4. Their children are made once, so that
+// metrics are the counters of both families. Their children are made once, so that
 // counting costs no lookup.
 type metrics struct {
 	took     prometheus.Observer
@@ -111,7 +119,7 @@ func newMetrics(p *process.Process) *metrics {
 	for _, s := range exchange.States() {
 		m.requests = append(m.requests, requests.WithLabelValues(s.Message(), s.String()))
 	}
-	for _, v := range []exchange.Verdict{exchange.Offer, exchange.Ack, exchange.NakReply} {
+	for _, v := range []exchange.Verdict{exchange.Offer, exchange.Ack, exchange.NakReply, exchange.Advertise, exchange.Reply} {
 		m.replies[v] = replies.WithLabelValues(v.String())
 	}
 	for r := range reasonNames {

@@ -11,6 +11,7 @@ import (
 	"github.com/OpenCHAMI/coresmd/internal/journal"
 	"github.com/OpenCHAMI/coresmd/internal/netboot"
 	"github.com/OpenCHAMI/coresmd/internal/process"
+	"github.com/OpenCHAMI/coresmd/internal/smd"
 	"github.com/sirupsen/logrus"
 )
 
@@ -18,6 +19,7 @@ import (
 const (
 	publishedOwner    = "owner of an address"
 	publishedHandler4 = "coresmd DHCPv4"
+	publishedHandler6 = "coresmd DHCPv6"
 )
 
 // An owner returns the machine that SMD assigns an address to.
@@ -79,6 +81,28 @@ func (h *handler4) note4(x *exchange4, v exchange.Verdict, at time.Time) {
 	h.journal.Add(h.event(&x.inquiry, v, at, shown, leased))
 	if h.audited(&x.inquiry) {
 		h.record(&x.inquiry, at, exchange.LeaseEvent(x.ask.State, v), shown, x.req.TransactionID.String(), x.addr)
+	}
+}
+
+// note6 does the same for DHCPv6, where a client may hold several addresses.
+func (h *handler6) note6(x *exchange6, v exchange.Verdict, at time.Time) {
+	if x.mac == (smd.MAC{}) {
+		return
+	}
+	shown := x.ask6.Show(x.relayed)
+	h.journal.Add(h.event(&x.inquiry, v, at, shown, v == exchange.Reply && x.addr.IsValid()))
+	event := exchange.LeaseEvent6(x.ask.State, v, x.addr.IsValid())
+	if event == "" || !h.audited(&x.inquiry) {
+		return
+	}
+	xid := x.ask6.Inner.TransactionID.String()
+	if !x.addr.IsValid() {
+		h.record(&x.inquiry, at, event, shown, xid, netip.Addr{})
+	}
+	for _, g := range x.ias {
+		if g.addr.IsValid() {
+			h.record(&x.inquiry, at, event, shown, xid, g.addr)
+		}
 	}
 }
 

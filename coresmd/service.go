@@ -21,6 +21,9 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
+// A fileServer says which boot files there are.
+type fileServer interface{ Has(name string) bool }
+
 // A service is what one directive needs to answer requests. Its inventory and
 // its TFTP server are shared by all directives of the process that name them.
 type service struct {
@@ -31,22 +34,25 @@ type service struct {
 	metrics    *metrics
 	journal    *journal.Journal
 	born       time.Time
-	audit      *audit.Log       // nil: none
-	tftpServer *bootfile.Server // nil: none
+	audit      *audit.Log // nil: none
+	tftpServer fileServer // nil: none
 }
 
 // start binds and runs what a directive asks for. All that can be wrong with
 // its surroundings is an error here.
 func start(c config, p *process.Process, log *logrus.Entry) (*service, error) {
 	s := &service{config: c, process: p, log: log, born: time.Now()}
+	if c.shadowed {
+		log.Warn("ipxe_uri and ipxe_base_uri are both given: ipxe_uri is used")
+	}
+	if _, rehearses := p.Rehearsal(); rehearses {
+		return s, s.rehearse()
+	}
 	steps := []func() error{s.startMetrics, s.startJournal, s.startAudit, s.startBoot, s.startInventory, s.startListener}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("coresmd: %w", err)
 		}
-	}
-	if c.shadowed {
-		log.Warn("ipxe_uri and ipxe_base_uri are both given: ipxe_uri is used")
 	}
 	return s, nil
 }
@@ -63,14 +69,18 @@ func (s *service) startMetrics() (err error) {
 // startBoot publishes what machines that boot are told, for bootloop, and starts
 // the servers of their files.
 func (s *service) startBoot() error {
-	settings := s.bootWords()
-	_, err := process.Share(s.process, "boot files", settings, func() (*netboot.Boot, error) { return &s.boot, nil })
+	err := s.shareBoot()
 	if err == nil && s.tftp {
 		err = s.startTFTP()
 	}
 	if err == nil && s.bootHTTP.Port() != 0 {
 		err = s.startHTTP()
 	}
+	return err
+}
+
+func (s *service) shareBoot() error {
+	_, err := process.Share(s.process, "boot files", s.bootWords(), func() (*netboot.Boot, error) { return &s.boot, nil })
 	return err
 }
 
@@ -93,8 +103,7 @@ func (s *service) startTFTP() error {
 	addr := listenOn(s.tftpAddr, s.tftpPort)
 	settings := fmt.Sprintf("tftp_dir=%s single_port=%v tftp_rate=%d", s.tftpDir, s.singlePort, s.tftpRate)
 	name := "TFTP " + addr
-	var err error
-	s.tftpServer, err = process.Share(s.process, name, settings, func() (*bootfile.Server, error) {
+	server, err := process.Share(s.process, name, settings, func() (*bootfile.Server, error) {
 		o := s.bootFiles(addr)
 		o.SinglePort, o.Rate = s.singlePort, s.tftpRate
 		o.Socket, o.Strays = s.process.Inherited(name), s.process.Inherited(name+" strays")
@@ -113,6 +122,9 @@ func (s *service) startTFTP() error {
 		s.serve("TFTP", server.Run)
 		return server, nil
 	})
+	if server != nil {
+		s.tftpServer = server
+	}
 	return err
 }
 

@@ -65,7 +65,7 @@ func (v *views) status(context.Context, status.Params) (any, error) {
 func (s *service) inventory() status.Inventory {
 	now := s.cache.Status()
 	i := status.Inventory{
-		Source: s.smd.Redacted(), State: now.State.String(), AgeSeconds: -1,
+		Source: s.inventorySource(), State: now.State.String(), AgeSeconds: -1,
 		Machines: now.Machines, Faults: len(now.Faults), Doubted: now.Doubted,
 	}
 	if !now.Loaded.IsZero() {

@@ -24,14 +24,18 @@ rule with a match or the first thing that did not, the reply option by option,
 and what the machine did lately.
 
 WORD is a MAC in any writing, an xname, an IP address, or a host name. What no
-flag says is taken as the machine was last heard.`
+flag says is taken as the machine was last heard.
+
+With --config the question is put to a configuration file, not to the running
+server: to its plugins up to coresmd, and bootloop. Nothing is bound or written.`
 
 func explainVerb(e *env) *cobra.Command {
 	ask := map[string]*string{}
 	c := &cobra.Command{
 		Use: "explain WORD", Short: "Explain what a machine would be told, and why", Long: explainHelp,
-		Example: "  coresmd explain x3000c0s0b0n0\n  coresmd explain 02:00:00:00:00:01 --arch 7 --giaddr 192.0.2.254\n",
-		Args:    oneWord("one machine: a MAC, an xname, an IP address or a host name"),
+		Example: "  coresmd explain x3000c0s0b0n0\n  coresmd explain 02:00:00:00:00:01 --arch 7 --giaddr 192.0.2.254\n" +
+			"  coresmd explain nid0001 -c config.yaml --inventory inventory.json",
+		Args: oneWord("one machine: a MAC, an xname, an IP address or a host name"),
 		RunE: func(c *cobra.Command, words []string) error {
 			params := status.Params{"machine": words[0]}
 			for name, value := range ask {
@@ -51,6 +55,7 @@ func explainVerb(e *env) *cobra.Command {
 	} {
 		ask[f.name] = c.Flags().String(f.name, "", f.help)
 	}
+	e.offlineFlags(c)
 	return c
 }
 
@@ -135,9 +140,9 @@ func (p *page) machine(a *status.Explanation) {
 func inventoryLine(i status.Inventory) string {
 	age := "never read"
 	if i.AgeSeconds >= 0 {
-		age = ago(time.Duration(i.AgeSeconds * float64(time.Second)))
+		age = "read " + ago(time.Duration(i.AgeSeconds*float64(time.Second)))
 	}
-	return fmt.Sprintf("%s, %s, read %s, %d machines, %d faults", i.Source, i.State, age, i.Machines, i.Faults)
+	return fmt.Sprintf("%s, %s, %s, %d machines, %d faults", i.Source, i.State, age, i.Machines, i.Faults)
 }
 
 func (p *page) ruleLines(rules []status.Rule) {

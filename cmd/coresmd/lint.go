@@ -20,10 +20,11 @@ func lintVerb(e *env) *cobra.Command {
 	strict := false
 	c := &cobra.Command{
 		Use: "lint", Short: "List the faults of the inventory, and what mends them", Long: lintHelp, Args: cobra.NoArgs,
-		Example: "  coresmd lint",
+		Example: "  coresmd lint\n  coresmd lint -c config.yaml --inventory inventory.json",
 		RunE:    func(c *cobra.Command, _ []string) error { return e.lint(c, strict) },
 	}
 	c.Flags().BoolVar(&strict, "strict", false, "exit status 1 also for warnings")
+	e.offlineFlags(c)
 	return c
 }
 
@@ -35,6 +36,9 @@ func (e *env) lint(c *cobra.Command, strict bool) error {
 	var answer status.Faults
 	if err := from.Get(c.Context(), status.PathFaults, status.Params{"limit": everything}, &answer); err != nil {
 		return err
+	}
+	if answer.Inventory.AgeSeconds < 0 {
+		return fmt.Errorf("the server never read %s: there is no inventory; its log says why", answer.Inventory.Source)
 	}
 	if err := e.print(answer, func(p *page) { p.faults(&answer) }); err != nil {
 		return err

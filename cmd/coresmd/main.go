@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"golang.org/x/term"
@@ -41,7 +42,15 @@ type env struct {
 
 	server string // --server
 	format string // --format
+
+	config    string // --config; of explain and others: empty asks the server
+	inventory string // --inventory
+
+	ends []func() // what is to be done at the end
 }
+
+// atEnd has something done when the verb is through.
+func (e *env) atEnd(do func()) { e.ends = append(e.ends, do) }
 
 // run does what the words of a command line say, and returns the exit status.
 func (e *env) run(ctx context.Context, words []string) int {
@@ -49,7 +58,11 @@ func (e *env) run(ctx context.Context, words []string) int {
 	root.SetArgs(words)
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)
-	switch err := root.ExecuteContext(ctx); {
+	err := root.ExecuteContext(ctx)
+	for _, end := range slices.Backward(e.ends) {
+		end()
+	}
+	switch {
 	case err == nil:
 		return exitFine
 	case errors.Is(err, errWrong):

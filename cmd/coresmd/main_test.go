@@ -2,16 +2,19 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/OpenCHAMI/coresmd/bootloop"
 	"github.com/OpenCHAMI/coresmd/coresmd"
@@ -42,7 +45,13 @@ var here struct {
 	chain  []handler.Handler4
 }
 
+// asCommand is the variable that makes the test program the command itself.
+const asCommand = "CORESMD_TEST_COMMAND"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+	}
 	os.Exit(func() int {
 		folder, err := os.MkdirTemp("", "coresmd")
 		if err == nil {
@@ -56,6 +65,23 @@ func TestMain(m *testing.M) {
 		}
 		return m.Run()
 	}())
+}
+
+// alone runs the command as a process of its own in the folder of the test: a
+// process rehearses one configuration.
+func alone(t *testing.T, folder string, words ...string) said {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	cmd := exec.CommandContext(ctx, self, words...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.Env = folder, &out, &errs, append(os.Environ(), asCommand+"=1", "HOME="+folder)
+	_ = cmd.Run() // its status says how
+	return said{scrub(out.String()), scrub(errs.String()), cmd.ProcessState.ExitCode()}
 }
 
 func serve(folder string) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -58,6 +59,10 @@ func yamlOf(answer any) ([]byte, error) {
 	return encodeYAML(&document)
 }
 
+// mistakable are texts that readers of YAML 1.1 take for something else: truth, and
+// numbers of base 60 such as MAC addresses.
+var mistakable = regexp.MustCompile(`^(?i:y|yes|n|no|on|off)$|^[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?$`)
+
 func encodeYAML(document *yaml.Node) ([]byte, error) {
 	var out bytes.Buffer
 	encoder := yaml.NewEncoder(&out)
@@ -71,7 +76,9 @@ func encodeYAML(document *yaml.Node) ([]byte, error) {
 // plain takes the quotes and braces of JSON away; the encoder puts quotes where
 // they are needed.
 func plain(n *yaml.Node) {
-	n.Style = 0
+	if n.Tag != "!!str" || !mistakable.MatchString(n.Value) {
+		n.Style = 0
+	}
 	for _, inner := range n.Content {
 		plain(inner)
 	}

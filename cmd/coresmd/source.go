@@ -15,8 +15,15 @@ type source interface {
 	Get(ctx context.Context, path string, params status.Params, to any) error
 }
 
-// answers returns what a verb asks.
+// answers returns what a verb asks: a configuration with --config, else the
+// server.
 func (e *env) answers() (source, error) {
+	if e.config != "" {
+		return e.rehearse()
+	}
+	if e.inventory != "" {
+		return nil, errors.New("--inventory is given without --config; a running server has an inventory of its own")
+	}
 	client, err := status.NewClient(e.server)
 	if err != nil {
 		return nil, fmt.Errorf("--server: %w", err)

@@ -71,7 +71,11 @@ type Given struct {
 func (o Options) Parse(words []string, forms ...Form) (Given, error) {
 	p := parse{options: o, given: make(map[string]bool), filled: make(map[string]bool)}
 	p.defaults()
-	words = p.uncomment(words)
+	words, _, closed := Uncomment(words)
+	if !closed {
+		p.fail(0, "", "a comment that /* opens is not closed; wanted */ behind it")
+		p.unread = true
+	}
 	var form Form
 	if len(words) == 0 || keyValue.MatchString(words[0]) {
 		p.keyValues(words)
@@ -110,12 +114,12 @@ func (p *parse) defaults() {
 	}
 }
 
-// uncomment takes the comments out. A word may hold text before and behind
-// a comment.
-func (p *parse) uncomment(words []string) []string {
-	var kept []string
+// Uncomment takes the comments out. A word may hold text before and behind a
+// comment. It returns what is kept, the place of each among all words, and
+// whether the last comment is closed.
+func Uncomment(words []string) (kept []string, places []int, closed bool) {
 	inside := false
-	for _, word := range words {
+	for i, word := range words {
 		text := ""
 		for rest := word; rest != ""; {
 			mark := "/*"
@@ -132,14 +136,10 @@ func (p *parse) uncomment(words []string) []string {
 			rest = after
 		}
 		if text != "" {
-			kept = append(kept, text)
+			kept, places = append(kept, text), append(places, i)
 		}
 	}
-	if inside {
-		p.fail(0, "", "a comment that /* opens is not closed; wanted */ behind it")
-		p.unread = true
-	}
-	return kept
+	return kept, places, !inside
 }
 
 func (p *parse) keyValues(words []string) {
@@ -151,7 +151,7 @@ func (p *parse) keyValues(words []string) {
 		}
 		option, known := p.options.find(name)
 		if !known {
-			p.fail(i+1, word, "unknown key %q; %s", name, suggest(name, p.options.names()))
+			p.fail(i+1, word, "unknown key %q; %s", name, Suggest(name, p.options.names()))
 			continue
 		}
 		if p.given[name] && !option.Repeat {
@@ -223,8 +223,8 @@ func (o Options) names() []string {
 	return names
 }
 
-// suggest names the known word that a word was most likely meant to be, or all.
-func suggest(word string, known []string) string {
+// Suggest names the known word that a word was most likely meant to be, or all.
+func Suggest(word string, known []string) string {
 	best, least := "", len(word)/3+2
 	for _, name := range known {
 		if d := distance(word, name); d < least {

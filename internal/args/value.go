@@ -42,7 +42,7 @@ func (v Value) reasons(err error) []string {
 	var u unknown
 	if errors.As(err, &u) {
 		word, known := u.Unknown()
-		return []string{err.Error() + "; " + suggest(word, known)}
+		return []string{err.Error() + "; " + Suggest(word, known)}
 	}
 	var w wanting
 	if errors.As(err, &w) {

@@ -30,6 +30,22 @@ func (v Verdict) String() string {
 // Verdicts are all verdicts, for tables with a row each.
 func Verdicts() []Verdict { return []Verdict{Pass, Drop, Offer, Ack, NakReply, Advertise, Reply} }
 
+// VerdictOf says what a reply is; without one it is silence.
+func VerdictOf(reply *dhcpv4.DHCPv4) Verdict {
+	if reply == nil {
+		return Drop
+	}
+	switch reply.MessageType() {
+	case dhcpv4.MessageTypeOffer:
+		return Offer
+	case dhcpv4.MessageTypeAck:
+		return Ack
+	case dhcpv4.MessageTypeNak:
+		return NakReply
+	}
+	return Pass
+}
+
 // Set returns a modifier that sets an option to octets that nobody writes to.
 func Set(code dhcpv4.OptionCode, value []byte) dhcpv4.Modifier {
 	number := code.Code()

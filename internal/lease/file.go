@@ -7,27 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 )
-
-// checkPath finds the mistakes for which SQLite has only "unable to open".
-func checkPath(path string) error {
-	folder := filepath.Dir(path)
-	switch info, err := os.Stat(folder); {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("lease file %q: there is no folder %q", path, folder)
-	case err != nil:
-		return fmt.Errorf("lease file %q: %w", path, err)
-	case !info.IsDir():
-		return fmt.Errorf("lease file %q: %q is no folder", path, folder)
-	}
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("lease file %q: want a regular file, it is %v", path, info.Mode())
-	}
-	return nil
-}
 
 var errDamaged = errors.New("damaged")
 

@@ -59,9 +59,10 @@ func Receiving6(receiving []netip.Prefix) netip.Addr {
 // global says that an address is an IPv6 address that routers forward.
 func global(a netip.Addr) bool { return a.Is6() && !a.Is4In6() && a.IsGlobalUnicast() }
 
-// Own6 returns this host's only such address with its prefix length. Several,
-// or none, are an error.
-func Own6() (netip.Prefix, error) {
+// Own6 returns an address of this host with its prefix length: want, or if that
+// is invalid the only one that hosts elsewhere can reach. Several, or none, are
+// an error.
+func Own6(want netip.Addr) (netip.Prefix, error) {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("reading the addresses of this host: %w", err)
@@ -71,6 +72,16 @@ func Own6() (netip.Prefix, error) {
 		if p, err := netip.ParsePrefix(a.String()); err == nil && global(p.Addr()) {
 			own = append(own, p)
 		}
+	}
+	return choose6(own, want)
+}
+
+func choose6(own []netip.Prefix, want netip.Addr) (netip.Prefix, error) {
+	if want.IsValid() {
+		if at := slices.IndexFunc(own, func(p netip.Prefix) bool { return p.Addr() == want }); at >= 0 {
+			return own[at], nil
+		}
+		return netip.Prefix{}, fmt.Errorf("%v is no address of this host", want)
 	}
 	switch len(own) {
 	case 0:

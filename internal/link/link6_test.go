@@ -91,6 +91,27 @@ func prefixes(text string) []netip.Prefix {
 	return list
 }
 
+func TestChoose6(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ own, want, got string }{
+		{"", "", "this host has no global IPv6 address"},
+		{"2001:db8::1/64", "", "2001:db8::1/64"},
+		{"2001:db8::1/64 fd00::1/48", "", "this host has 2 global IPv6 addresses"},
+		{"2001:db8::1/64 fd00::1/48", "fd00::1", "fd00::1/48"},
+		{"2001:db8::1/64", "fd00::1", "fd00::1 is no address of this host"},
+	} {
+		want, _ := netip.ParseAddr(c.want)
+		p, err := choose6(prefixes(c.own), want)
+		got := p.String()
+		if err != nil {
+			got = err.Error()
+		}
+		if got != c.got {
+			t.Errorf("%q of %q: %s, want %s", c.want, c.own, got, c.got)
+		}
+	}
+}
+
 func TestDUID(t *testing.T) {
 	t.Parallel()
 	interfaces, err := net.Interfaces()

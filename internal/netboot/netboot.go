@@ -71,11 +71,17 @@ func isIPXE(req *dhcpv4.DHCPv4) bool {
 }
 
 // archs reads the architectures of option 93, or else that of the class
-// identifier ("PXEClient:Arch:00007:UNDI:003016").
+// identifier.
 func archs(req *dhcpv4.DHCPv4, class []byte) []iana.Arch {
 	if req.Options.Has(dhcpv4.OptionClientSystemArchitectureType) {
 		return req.ClientArch()
 	}
+	return archOfClass(class)
+}
+
+// archOfClass reads the architecture of a class such as
+// "PXEClient:Arch:00007:UNDI:003016".
+func archOfClass(class []byte) []iana.Arch {
 	_, rest, found := strings.Cut(string(class), ":Arch:")
 	if !found {
 		return nil

@@ -26,7 +26,8 @@ type Process struct {
 	// and ends them.
 	ReleaseTaken atomic.Bool
 
-	claims atomic.Pointer[func(netip.Addr) bool] // of SMD; nil: none
+	claims    atomic.Pointer[func(netip.Addr) bool] // of SMD; nil: none
+	rehearsal atomic.Pointer[Rehearsal]             // nil: the plugins serve
 
 	ctx    context.Context // ends with the process; the parent of all that runs
 	cancel context.CancelFunc

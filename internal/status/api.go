@@ -268,3 +268,7 @@ const PublishedLeases = "leases of strangers"
 // A LeaseView returns the leases of one machine, or for the zero MAC of all,
 // and no more than limit.
 type LeaseView func(mac [6]byte, limit int) Leases
+
+// PublishedViews is the name under which a plugin that rehearses publishes its
+// views by their paths, a func(string) View.
+const PublishedViews = "views"

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/OpenCHAMI/coresmd/coresmd"
+	"github.com/OpenCHAMI/coresmd/internal/process"
+	"github.com/OpenCHAMI/coresmd/internal/status"
+	"github.com/coredhcp/coredhcp/handler"
+	"github.com/coredhcp/coredhcp/plugins/sleep"
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/spf13/cobra"
+)
+
+// offlineFlags gives a verb the flags with which it does without a server.
+func (e *env) offlineFlags(c *cobra.Command) {
+	c.Flags().StringVarP(&e.config, "config", "c", "", "ask this configuration file, not the running server")
+	c.Flags().StringVar(&e.inventory, "inventory", "", "with --config: read this in the place of SMD, a folder with EthernetInterfaces.json and Components.json, or a file with both lists such as a snapshot")
+}
+
+// A step is a plugin of a chain.
+type step struct {
+	plugin string
+	handle handler.Handler4
+}
+
+// A rehearsal is the section server4 of a configuration whose plugins answer
+// questions and serve nobody. A process has one: plugins of CoreDHCP keep
+// package variables.
+type rehearsal struct {
+	before []step // coresmd
+	view   func(path string) status.View
+}
+
+// rehearse sets the plugins of a configuration up.
+func (e *env) rehearse() (*rehearsal, error) {
+	c, problems, err := readConfig(e.config)
+	if err == nil {
+		err = e.checkInventory()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(problems) > 0 {
+		return nil, e.mistaken(problems[0])
+	}
+	quiet(nil)
+	process.Here().Rehearse(process.Rehearsal{Inventory: e.inventory})
+	e.atEnd(process.Here().Stop)
+	r := &rehearsal{}
+	if err := e.setUp(c.of("server4"), r); err != nil {
+		return nil, err
+	}
+	view, ok := process.Find[func(string) status.View](process.Here(), status.PublishedViews)
+	if !ok {
+		return nil, fmt.Errorf("%s has no plugin coresmd in server4", e.config)
+	}
+	r.view = view
+	process.Publish(process.Here(), coresmd.PublishedBefore4, r.reply)
+	return r, nil
+}
+
+// checkInventory says that there is nothing where --inventory points.
+func (e *env) checkInventory() error {
+	if e.inventory == "" {
+		return nil
+	}
+	if _, err := os.Stat(e.inventory); err != nil {
+		return fmt.Errorf("--inventory: %w", err)
+	}
+	return nil
+}
+
+func (e *env) mistaken(first problem) error {
+	return fmt.Errorf("%s\ncoresmd check -c %s lists all mistakes", first, e.config)
+}
+
+// setUp sets up our plugins, and those before coresmd.
+func (e *env) setUp(chain []directive, r *rehearsal) error {
+	folder, err := os.MkdirTemp("", "coresmd") // for what plugins of CoreDHCP write
+	if err != nil {
+		return err
+	}
+	e.atEnd(func() { remove(folder) })
+	behind := false
+	for _, d := range chain {
+		known := d.plugin == coresmd.Plugin.Name
+		behind = behind || known
+		if plugin(d.plugin) == nil {
+			return e.mistaken(d.unknown(e.config))
+		}
+		if behind && !d.ours() || !d.fits() || d.plugin == sleep.Plugin.Name {
+			continue
+		}
+		handle, err := plugin(d.plugin).Setup4(d.inFolder(folder).texts()...)
+		if err != nil {
+			return e.mistaken(d.problems(e.config, err)[0])
+		}
+		if !behind {
+			r.before = append(r.before, step{d.plugin, handle})
+		}
+	}
+	return nil
+}
+
+// reply is a coresmd.Before4: it takes a request through the plugins before
+// coresmd.
+func (r *rehearsal) reply(req *dhcpv4.DHCPv4) (*dhcpv4.DHCPv4, string) {
+	resp, err := dhcpv4.NewReplyFromRequest(req)
+	if err != nil {
+		return nil, "coredhcp"
+	}
+	kind := dhcpv4.MessageTypeAck
+	if req.MessageType() == dhcpv4.MessageTypeDiscover {
+		kind = dhcpv4.MessageTypeOffer
+	}
+	resp.UpdateOption(dhcpv4.OptMessageType(kind))
+	for _, s := range r.before {
+		var stop bool
+		if resp, stop = s.handle(req, resp); stop {
+			return resp, s.plugin
+		}
+	}
+	return resp, ""
+}
+
+// Get answers as a running server does.
+func (r *rehearsal) Get(ctx context.Context, path string, params status.Params, to any) error {
+	view := r.view(path)
+	if view == nil {
+		return errors.New("a configuration does not answer that, only a running server does")
+	}
+	answer, err := view(ctx, params)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(answer)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, to)
+}
