@@ -106,7 +106,7 @@ func (s *service) startTFTP() error {
 	server, err := process.Share(s.process, name, settings, func() (*bootfile.Server, error) {
 		o := s.bootFiles(addr)
 		o.SinglePort, o.Rate = s.singlePort, s.tftpRate
-		o.Socket, o.Strays = s.process.Inherited(name), s.process.Inherited(name+" strays")
+		o.Socket, o.Strays = s.process.Inherited(name), inheritedStrays(s.process, name)
 		server, err := bootfile.Listen(o)
 		if err != nil && s.neighbour {
 			s.log.Warnf("%v: boot files are left to the TFTP server that is there", err)
@@ -136,10 +136,20 @@ func tftpFiles(name string, server *bootfile.Server) (map[string]*os.File, error
 	}
 	files := map[string]*os.File{name: socket}
 	strays, err := server.Strays()
-	if strays != nil {
-		files[name+" strays"] = strays
+	for i, f := range strays {
+		files[strayName(name, i)] = f
 	}
 	return files, err
+}
+
+// strayName is the name of a way to a server that still runs transfers.
+func strayName(name string, i int) string { return fmt.Sprintf("%s strays %d", name, i) }
+
+func inheritedStrays(p *process.Process, name string) (files []*os.File) {
+	for f := p.Inherited(strayName(name, 0)); f != nil; f = p.Inherited(strayName(name, len(files))) {
+		files = append(files, f)
+	}
+	return files
 }
 
 func (s *service) startHTTP() error {

@@ -96,6 +96,16 @@ func wordsOf(conn *net.UnixConn) <-chan string {
 	return words
 }
 
+// heard takes what came from the servers. When there are none it stops
+// listening: the end of the last one is about to be told.
+func (k *keeper) heard(word string, ok bool) {
+	if !ok {
+		k.words = nil
+		return
+	}
+	k.hear(word)
+}
+
 // hear takes what a server said.
 func (k *keeper) hear(word string) {
 	if id, ok := strings.CutPrefix(word, inOffice); ok {
@@ -113,8 +123,9 @@ func (k *keeper) hear(word string) {
 // ends has said before who serves in its place.
 func (k *keeper) hearAll() {
 	_ = k.conn.SetReadDeadline(time.Now().Add(graceLimit))
-	for word := range k.words {
-		k.hear(word)
+	for k.words != nil {
+		word, ok := <-k.words
+		k.heard(word, ok)
 	}
 }
 
@@ -199,11 +210,7 @@ func (k *keeper) keep() int {
 	for {
 		select {
 		case word, ok := <-k.words:
-			if !ok {
-				k.words = nil // the end of the server is about to be told
-				continue
-			}
-			k.hear(word)
+			k.heard(word, ok)
 		case s := <-k.signals:
 			k.forward(s)
 		case e, ok := <-exits:

@@ -83,8 +83,8 @@ func (l *life) leaveFirst(next *successor, left <-chan struct{}) int {
 	died := next.died
 	for {
 		select {
-		case word := <-k.words:
-			k.hear(word)
+		case word, ok := <-k.words:
+			k.heard(word, ok)
 		case s := <-k.signals:
 			k.forward(s)
 		case <-died:

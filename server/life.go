@@ -118,7 +118,8 @@ func (l *life) begin() {
 	l.stop, l.stopped = stop, stopped
 	go func() {
 		if before != nil {
-			<-before
+			for range before { // until it is closed
+			}
 		}
 		stopped <- l.loop.run(ctx, l.chains)
 		close(stopped)

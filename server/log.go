@@ -17,24 +17,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// levels are the values of --loglevel. none prints nothing, see openLog.
-var levels = []struct {
-	name  string
-	level logrus.Level
-}{
-	{"none", logrus.PanicLevel},
-	{"debug", logrus.DebugLevel},
-	{"info", logrus.InfoLevel},
-	{"warning", logrus.WarnLevel},
-	{"error", logrus.ErrorLevel},
-	{"fatal", logrus.FatalLevel},
-}
+// levelNames are the values of --loglevel.
+const levelNames = "none, debug, info, warning, error or fatal"
 
-func levelNames() (names []string) {
-	for _, l := range levels {
-		names = append(names, l.name)
-	}
-	return names
+// levels has what logrus has for each of them but none.
+var levels = map[string]logrus.Level{
+	"debug":   logrus.DebugLevel,
+	"info":    logrus.InfoLevel,
+	"warning": logrus.WarnLevel,
+	"error":   logrus.ErrorLevel,
+	"fatal":   logrus.FatalLevel,
 }
 
 // flushLimit bounds the wait for the last lines.
@@ -49,19 +41,14 @@ type output struct {
 
 // openLog has the logger write as the flags say.
 func openLog(o options, log *logrus.Logger) (*output, error) {
-	at := slices.IndexFunc(levels, func(l struct {
-		name  string
-		level logrus.Level
-	}) bool {
-		return l.name == o.level
-	})
-	if at < 0 {
-		return nil, fmt.Errorf("--loglevel %q: wanted none, debug, info, warning, error or fatal", o.level)
+	level, ok := levels[o.level]
+	if !ok && o.level != "none" {
+		return nil, fmt.Errorf("--loglevel %q: wanted %s", o.level, levelNames)
 	}
 	if o.format != "text" && o.format != "json" {
 		return nil, fmt.Errorf("--log-format %q: wanted text or json", o.format)
 	}
-	log.SetLevel(levels[at].level)
+	log.SetLevel(level)            // of none: PanicLevel
 	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may end
 	out := &output{}
 	if err := out.openFile(o, log); err != nil {

@@ -3,7 +3,6 @@ package server
 import (
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/OpenCHAMI/coresmd/internal/version"
 	"github.com/coredhcp/coredhcp/logger"
@@ -69,7 +68,7 @@ func parseFlags(args []string) options {
 	var o options
 	f := pflag.NewFlagSet(args[0], pflag.ExitOnError)
 	f.StringVarP(&o.conf, "conf", "c", "", "use this configuration file instead of the default location")
-	f.StringVarP(&o.level, "loglevel", "L", "info", "log level: "+strings.Join(levelNames(), ", "))
+	f.StringVarP(&o.level, "loglevel", "L", "info", "log level: "+levelNames)
 	f.StringVar(&o.format, "log-format", "text", "format of log lines: text or json")
 	f.StringVarP(&o.file, "logfile", "l", "", "append the log to this file as well")
 	f.BoolVarP(&o.quiet, "nostdout", "N", false, "log nothing to stdout and stderr")

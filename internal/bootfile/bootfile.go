@@ -25,9 +25,8 @@ type Options struct {
 	// Socket is one that is bound to Addr already, by a server that is about
 	// to Leave; a copy is used. nil: there is none.
 	Socket *os.File
-	// Strays is what that server's Strays returned; a copy is used. nil: there
-	// is none.
-	Strays *os.File
+	// Strays is what that server's Strays returned; copies are used.
+	Strays []*os.File
 	// Dir is the folder served. It need not exist: it is opened anew for
 	// each request, so a folder that appears later is served then. Empty
 	// means the built-in files only.

@@ -30,27 +30,30 @@ func (s *Server) Leave(ctx context.Context) {
 }
 
 // strays are replies of clients whose transfers another server runs. With a
-// single port the successor hears them, and passes them to the one that leaves.
+// single port the successor hears them, and passes them to those that leave.
 type strays struct {
-	to   *net.UnixConn // the predecessor; nil: none
-	from *net.UnixConn // the successor; nil: none was asked for
+	to   []*net.UnixConn // predecessors
+	from *net.UnixConn   // the successor; nil: none was asked for
 }
 
-// newStrays copies the file that leads to the predecessor; nil: there is none.
-func newStrays(f *os.File) (strays, error) {
-	if f == nil {
-		return strays{}, nil
+// newStrays copies the files that lead to predecessors.
+func newStrays(files []*os.File) (strays, error) {
+	var s strays
+	for _, f := range files {
+		conn, err := net.FileConn(f)
+		if err != nil {
+			s.close()
+			return s, fmt.Errorf("listen udp: replies for the server before: %w", err)
+		}
+		s.to = append(s.to, conn.(*net.UnixConn))
 	}
-	conn, err := net.FileConn(f)
-	if err != nil {
-		return strays{}, fmt.Errorf("listen udp: replies for the server before: %w", err)
-	}
-	return strays{to: conn.(*net.UnixConn)}, nil
+	return s, nil
 }
 
-// Strays returns the way that a successor passes on what it hears of this
-// server's transfers; nil: none is needed. It is the caller's to close.
-func (s *Server) Strays() (*os.File, error) {
+// Strays returns the ways that a successor passes on what it hears of the
+// transfers of this server, and of those before that still run some. They are
+// the caller's to close. With a port for each transfer none are needed.
+func (s *Server) Strays() ([]*os.File, error) {
 	if !s.singlePort {
 		return nil, nil
 	}
@@ -58,32 +61,52 @@ func (s *Server) Strays() (*os.File, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socketpair", err)
 	}
-	ours, theirs := os.NewFile(uintptr(pair[0]), "strays"), os.NewFile(uintptr(pair[1]), "strays")
+	ours, files := os.NewFile(uintptr(pair[0]), "strays"), []*os.File{os.NewFile(uintptr(pair[1]), "strays")}
 	defer ours.Close()
 	conn, err := net.FileConn(ours)
 	if err != nil {
-		return nil, errors.Join(err, theirs.Close())
+		return files, err
 	}
 	if s.strays.from != nil {
 		s.strays.from.Close() // of a successor that failed
 	}
 	s.strays.from = conn.(*net.UnixConn)
-	return theirs, nil
+	for _, before := range s.strays.to {
+		if !sendNow(before, nil) {
+			continue // it has ended
+		}
+		f, err := before.File()
+		if err != nil {
+			return files, err
+		}
+		files = append(files, f)
+	}
+	return files, nil
 }
 
-// pass passes a reply on to the predecessor, if it is still there. It never
-// waits: what does not fit is lost as datagrams are.
+// pass passes a reply on to the predecessors that are still there.
 func (s *strays) pass(client netip.AddrPort, b []byte) {
-	if s.to == nil || len(b) > maxRequest {
-		return
-	}
 	text, err := client.MarshalBinary()
-	raw, err2 := s.to.SyscallConn()
-	if err != nil || err2 != nil {
+	if err != nil || len(b) > maxRequest {
 		return
 	}
 	message := append(append([]byte{byte(len(text))}, text...), b...)
-	_ = raw.Control(func(fd uintptr) { _ = unix.Sendto(int(fd), message, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil) })
+	for _, conn := range s.to {
+		sendNow(conn, message)
+	}
+}
+
+// sendNow never waits: what does not fit is lost as datagrams are. It reports
+// whether the other side is there.
+func sendNow(conn *net.UnixConn, message []byte) bool {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return false
+	}
+	_ = raw.Control(func(fd uintptr) {
+		err = unix.Sendto(int(fd), message, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil)
+	})
+	return err == nil || errors.Is(err, unix.EAGAIN)
 }
 
 // takeStrays delivers what the successor passes on, until Run has closed the
@@ -112,10 +135,11 @@ func (s *Server) takeStrays() {
 }
 
 func (s *strays) close() {
-	for _, conn := range []*net.UnixConn{s.to, s.from} {
-		if conn != nil {
-			conn.Close()
-		}
+	for _, conn := range s.to {
+		conn.Close()
+	}
+	if s.from != nil {
+		s.from.Close()
 	}
 }
 

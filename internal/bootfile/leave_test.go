@@ -29,12 +29,13 @@ func TestLeave(t *testing.T) {
 			if o.Strays, err = old.Strays(); err != nil {
 				t.Fatal(err)
 			}
-			if (o.Strays != nil) != single {
+			if (len(o.Strays) == 1) != single {
 				t.Errorf("strays: %v", o.Strays)
 			}
 			successor := start(t, o)
-			if o.Socket.Close(); o.Strays != nil {
-				o.Strays.Close()
+			o.Socket.Close()
+			for _, f := range o.Strays {
+				f.Close()
 			}
 			var leaving sync.WaitGroup
 			leaving.Go(func() { old.Leave(context.Background()) })
