@@ -16,7 +16,7 @@ UNIT := ./cmd/... ./coresmd/... ./bootloop/... ./server/... ./internal/... ./res
 TAGS := netgo,osusergo,sqlite_omit_load_extension
 STATIC := -linkmode external -extldflags "-static" -s -w
 SOURCES := go.mod go.sum $(shell find . \( -name .git -o -name bin -o -name build -o -name dist -o -name test -o -name testdata -o -name tools \) -prune \
-	-o -type f ! -name '*_test.go' \( -name '*.go' -o -path './resources/*' -o -path './internal/version/stamp/*' \) -print)
+	-o -type f ! -name '*_test.go' \( -name '*.go' -o -path './resources/*' -o -path './internal/version/stamp/*' -o -path './internal/status/page/*' \) -print)
 
 # What the tests call that a fresh Debian may lack. gcc stands for build-essential: any gcc will do.
 DEPS := postgresql udhcpc isc-dhcp-client dhcpcd-base isc-dhcp-relay tftp-hpa curl busybox iproute2 iputils-ping procps openssl \
@@ -131,6 +131,13 @@ build/firmware-parts:
 		for package in *.deb; do dpkg-deb --fsys-tarfile "$$package" | tar -x --wildcards './boot/vmlinuz-*' './bin/busybox' 2>/dev/null || true; done; \
 		mv boot/vmlinuz-* vmlinuz; mv bin/busybox busybox; rm -rf boot bin ./*.deb
 	@mv $@.new $@
+
+# PICTURES=FOLDER keeps pictures of the page.
+.PHONY: test-page
+test-page: check-root ## the page at / in headless Chromium; root
+	@$(MAKE) install-deps DEPS='chromium fonts-dejavu-core $(DEPS)'
+	@$(MAKE) build
+	$(GO) test -tags page -count=1 -timeout 10m -run TestPage -v ./test
 
 .PHONY: check-root
 check-root:

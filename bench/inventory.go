@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/dhcptest"
 )
@@ -15,7 +17,9 @@ type inventory struct {
 // newInventory starts an SMD on the server's loopback and fills it.
 func newInventory(s *stage, pg *dhcptest.Postgres, port, machines int) *inventory {
 	smd := dhcptest.StartSMD(s, pg, dhcptest.SMDOptions{Namespace: s.server, Listen: fmt.Sprintf("127.0.0.1:%d", port)})
-	smd.SQL(fmt.Sprintf(fill, machines-1))
+	if err := smd.SQL(fmt.Sprintf(fill, machines-1)); err != nil {
+		s.Fatal(err)
+	}
 	return &inventory{smd, machines}
 }
 
@@ -33,6 +37,35 @@ select mac, '', regexp_replace(mac, '(..)(?!$)', '\1:', 'g'), now(), id, 'Node',
   json_build_array(json_build_object('IPAddress', ip, 'Network', '')) from machine;
 analyze;
 `
+
+// stir changes something every now and then, until stop is called: an inventory
+// that is as it was costs a server hardly anything.
+func (i *inventory) stir() (stop func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		tick := time.NewTicker(stirTime)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				ended <- nil
+				return
+			case <-tick.C:
+			}
+			if err := i.SQL(touch); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	return func() error { cancel(); return <-ended }
+}
+
+const (
+	stirTime = 500 * time.Millisecond
+	touch    = `update comp_eth_interfaces set last_update = now() where id = '020000000000';`
+)
 
 // hostname is the name of a machine.
 func hostname(n int) string { return fmt.Sprintf("nid%04d", n+1) }

@@ -99,12 +99,17 @@ func (s *stage) once(c scene, p peer) (r record, err error) {
 	err = own.run(func() error {
 		cmd := p.start(own, c.duty)
 		proc := dhcptest.StartProcess(own, p.name, cmd)
+		hurry(cmd)
 		if err := own.see(proc, c, p); err != nil {
 			return err
 		}
+		stirred := func() error { return nil }
+		if c.duty.stirred {
+			stirred = c.duty.inventory.stir()
+		}
 		r.Results, err = own.play(job(c, p, cmd.Process.Pid))
 		r.Memory, r.Peak = proc.Memory(), proc.PeakMemory()
-		return errors.Join(err, wrong(r.Results))
+		return errors.Join(err, stirred(), wrong(r.Results))
 	})
 	return r, err
 }

@@ -20,6 +20,7 @@ type duty struct {
 	machines  int
 	strangers bool // they get temporary leases
 	refresh   time.Duration
+	stirred   bool // something changes in SMD all the time
 	inventory *inventory
 }
 

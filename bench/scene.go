@@ -64,7 +64,7 @@ func scenes(part float64) []scene {
 	usual, relayed := duty{machines: machinesUsual, refresh: time.Hour}, duty{relayed: true, machines: machinesUsual, refresh: time.Hour}
 	large := duty{relayed: true, machines: machinesMany, refresh: time.Hour}
 	looking, open := large, relayed
-	looking.refresh, open.strangers = scaled(5*time.Second), true
+	looking.refresh, looking.stirred, open.strangers = max(time.Second, scaled(5*time.Second)), true, true
 
 	short, lengthy := 20*time.Second, 65*time.Second
 	return []scene{

@@ -94,7 +94,7 @@ func (h *handler4) answer(x *exchange4) (v exchange.Verdict, reply *dhcpv4.DHCPv
 func (h *handler4) decide(x *exchange4) exchange.Verdict {
 	x.relay = x.req.RelayAgentInfo()
 	x.relayed = link.Relayed(x.req, x.relay)
-	x.self = exchange.Addr(x.prepared.ServerIdentifier())
+	x.self = exchange.ServerOf(x.prepared)
 	x.ask = exchange.Read(x.req, x.self)
 	if x.ask.State == exchange.Probe {
 		x.server = x.self

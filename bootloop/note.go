@@ -63,7 +63,7 @@ func (h *handler4) note(x *exchange4, v exchange.Verdict, at time.Time) {
 		Kind: journal.Exchange, At: at, MAC: x.mac,
 		Plugin: "bootloop", Message: x.ask.State.Message(), State: x.ask.State.String(), Verdict: v.String(),
 		Reason: x.why.String(), Detail: x.detail, Addr: x.addr, Leased: v == exchange.Ack && x.addr.IsValid(),
-		Bootfile: x.bootfile, Boots: x.client.Kind != netboot.NotBooting, IPXE: x.client.Kind == netboot.IPXE,
+		Bootfile: x.bootfile, Boots: x.client.Kind != netboot.NotBooting, IPXE: x.client.Kind == netboot.IPXE, Wants: x.ask.State.Wants(),
 		Shown: journal.Shown(shown),
 	})
 	event := exchange.LeaseEvent(x.ask.State, v)

@@ -26,7 +26,7 @@ func newLargeBench(b *testing.B) bench {
 	large := newBench(b, append(words, "rule=type:Node,hostname:nid{06d}")...)
 	large.plugin.log.Logger.SetLevel(logrus.PanicLevel)
 	note := func(mac journal.MAC, known bool) {
-		large.plugin.journal.Add(journal.Event{MAC: mac, At: time.Now(), Plugin: "coresmd", Message: "DISCOVER", Verdict: "OFFER", Known: known})
+		large.plugin.journal.Add(journal.Event{MAC: mac, At: time.Now().Add(-time.Hour), Plugin: "coresmd", Message: "DISCOVER", Verdict: "OFFER", Known: known, Boots: true})
 		if mac[5] == 0 {
 			large.plugin.journal.Settle(b.Context())
 		}
@@ -47,7 +47,7 @@ func questions() []string {
 	for _, word := range []string{"02:02:00:01:00:07", "x65543", "10.2.0.7", "nid085543", "nothing"} {
 		all = append(all, "/api/v1/explain?machine="+url.QueryEscape(word))
 	}
-	return append(all, "/api/v1/unknown", "/api/v1/faults", "/api/v1/machines", "/api/v1/status", "/metrics")
+	return append(all, "/api/v1/unknown", "/api/v1/faults", "/api/v1/machines", "/api/v1/boots", "/api/v1/status", "/metrics", "/", "/?machine=08554")
 }
 
 // BenchmarkQuestions has each question beside 100,000 machines.

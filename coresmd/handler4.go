@@ -68,7 +68,7 @@ func (h *handler4) answer(x *exchange4) (v exchange.Verdict, reply *dhcpv4.DHCPv
 
 // decide takes a request to its verdict.
 func (h *handler4) decide(x *exchange4) exchange.Verdict {
-	x.self = exchange.Addr(x.prepared.ServerIdentifier())
+	x.self = exchange.ServerOf(x.prepared)
 	x.ask = exchange.Read(x.req, x.self)
 	x.relay = x.req.RelayAgentInfo()
 	x.relayed, x.giaddr = link.Relayed(x.req, x.relay), exchange.Addr(x.req.GatewayIPAddr)

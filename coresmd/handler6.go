@@ -19,6 +19,7 @@ import (
 // A handler6 answers DHCPv6 requests.
 type handler6 struct {
 	*service
+	last     last6
 	fixed    *fixed6
 	own      own6
 	noServer process.Limit // of the complaint that server_id is missing
@@ -92,6 +93,9 @@ func (h *handler6) decide(x *exchange6) exchange.Verdict {
 		return x.because(exchange.Drop, unicast, "to "+x.from.Dst.String())
 	case !h.identify(x):
 		return x.because(exchange.Drop, noServerID, "")
+	}
+	if !x.dry {
+		h.last.see(x, time.Now())
 	}
 	mac, reason := x.ask6.Mac(x.from.Peer.Addr())
 	if reason != "" {

@@ -173,7 +173,8 @@ func leaveListeners(server *status.Server, listeners map[string]net.Listener) fu
 
 // told is what the status listener tells.
 func (s *service) told() status.Options {
-	table := (&views{service: s, started: time.Now()}).table()
+	v := &views{service: s, started: time.Now()}
+	table := v.table()
 	takes := make(map[string][]string)
 	for path, v := range table {
 		takes[path] = v.takes
@@ -182,10 +183,13 @@ func (s *service) told() status.Options {
 		Metrics: promhttp.InstrumentMetricHandler(s.process.Registry, promhttp.HandlerFor(s.process.Registry, promhttp.HandlerOpts{
 			ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4, Timeout: 20 * time.Second,
 		})),
-		Ready: s.notReady,
-		Takes: takes,
-		Views: func(path string) status.View { return table[path].view },
-		Hosts: s.listening.hosts,
+		Ready:    s.notReady,
+		Takes:    takes,
+		Views:    func(path string) status.View { return table[path].view },
+		Hosts:    s.listening.hosts,
+		Events:   v.events,
+		Overview: v.overview,
+		Search:   v.search,
 		OnPanic: func(value any, r *http.Request) {
 			s.metrics.panics.Inc()
 			s.log.WithFields(logrus.Fields{"path": printable(r.URL.Path), "panic": value}).Error("a question to the status listener ended in a panic")

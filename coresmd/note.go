@@ -113,7 +113,7 @@ func (s *service) event(x *inquiry, v exchange.Verdict, at time.Time, shown exch
 		Plugin: "coresmd", Message: x.ask.State.Message(), State: x.ask.State.String(), Verdict: v.String(),
 		Reason: x.why.String(), Detail: x.detail, Addr: x.addr, Leased: leased,
 		Bootfile: x.bootfile, Rule: s.matched(x.told),
-		Known: x.machine.ID != "", Boots: x.boot.Kind != netboot.NotBooting, IPXE: x.boot.Kind == netboot.IPXE,
+		Known: x.machine.ID != "", Boots: x.boot.Kind != netboot.NotBooting, IPXE: x.boot.Kind == netboot.IPXE, Wants: x.ask.State.Wants(),
 		Shown: journal.Shown(shown),
 	}
 }

@@ -37,6 +37,7 @@ func (v *views) table() map[string]viewRow {
 		status.PathUnknown:  {[]string{"machine", "limit"}, v.unknown},
 		status.PathLeases:   {[]string{"machine", "limit"}, v.leases},
 		status.PathMachines: {[]string{"machine", "limit"}, v.machines},
+		status.PathBoots:    {[]string{"machine", "limit"}, v.boots},
 	}
 }
 
@@ -121,13 +122,14 @@ func (v *views) unknown(_ context.Context, q status.Params) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.journal.Machines(func(m journal.Machine) bool {
-		if m.Known || given && m.MAC != only || v.cache.Lookup(m.MAC).Known {
+	v.journal.Heads(func(m journal.Head) bool {
+		if m.Known || given && m.MAC != only || v.cache.Knows(m.MAC) {
 			return true
 		}
 		answer.Total++
 		if len(answer.Machines) < limit {
-			answer.Machines = append(answer.Machines, history(m))
+			whole, _ := v.journal.Machine(m.MAC)
+			answer.Machines = append(answer.Machines, history(whole))
 		}
 		return true
 	})
@@ -197,18 +199,25 @@ const mostOthers = 64
 // resolve returns the MAC addresses that a word of an administrator stands
 // for: a MAC, an address, an xname or a host name.
 func (s *service) resolve(word string) []smd.MAC {
-	word = strings.TrimSpace(word)
-	if mac, err := smd.ParseMAC(word); err == nil {
-		return []smd.MAC{mac}
-	}
-	if a, err := netip.ParseAddr(word); err == nil {
-		return s.holders(a.Unmap())
-	}
-	macs := macsOf(s.cache.Find(func(m *smd.Machine) bool { return strings.EqualFold(m.ID, word) }, mostOthers))
-	if len(macs) > 0 || word == "" {
+	macs, ok := s.standsFor(word)
+	if ok {
 		return macs
 	}
 	return macsOf(s.cache.Find(func(m *smd.Machine) bool { return named(s.hostName(*m), word) }, mostOthers))
+}
+
+// standsFor is resolve without host names, which take long to look for; false:
+// a word may be one.
+func (s *service) standsFor(word string) ([]smd.MAC, bool) {
+	word = strings.TrimSpace(word)
+	if mac, err := smd.ParseMAC(word); err == nil {
+		return []smd.MAC{mac}, true
+	}
+	if a, err := netip.ParseAddr(word); err == nil {
+		return s.holders(a.Unmap()), true
+	}
+	macs := macsOf(s.cache.Find(func(m *smd.Machine) bool { return strings.EqualFold(m.ID, word) }, mostOthers))
+	return macs, len(macs) > 0 || word == ""
 }
 
 func (s *service) holders(a netip.Addr) []smd.MAC {
@@ -240,7 +249,7 @@ func macsOf(machines []smd.Machine) []smd.MAC {
 // history is what the journal remembers, as the API has it.
 func history(m journal.Machine) status.History {
 	h := status.History{
-		MAC: net.HardwareAddr(m.MAC[:]).String(), Known: m.Known, First: m.First, Last: m.Last,
+		MAC: macText(m.MAC), Known: m.Known, First: m.First, Last: m.Last,
 		Address: textOf(m.Addr), Giaddr: textOf(m.Giaddr), CircuitID: m.Circuit, RemoteID: m.Remote,
 		Class: m.Class, Hostname: m.Hostname, Step: m.Step.String(), StepSince: m.StepAt,
 		Events: make([]status.Event, 0, len(m.Events)),
@@ -249,12 +258,16 @@ func history(m journal.Machine) status.History {
 		h.Arch = strconv.Itoa(int(m.Arch))
 	}
 	for _, e := range m.Events {
-		h.Events = append(h.Events, status.Event{
-			First: e.First, Last: e.Last, Times: e.Times, Kind: e.Kind.String(), Plugin: e.Plugin, Message: e.Message, State: e.State,
-			Verdict: e.Verdict, Reason: e.Reason, Address: textOf(e.Addr), Bootfile: e.Bootfile, Rule: e.Rule, Octets: e.Octets,
-		})
+		h.Events = append(h.Events, eventOf(e))
 	}
 	return h
+}
+
+func eventOf(e journal.Past) status.Event {
+	return status.Event{
+		First: e.First, Last: e.Last, Times: e.Times, Kind: e.Kind.String(), Plugin: e.Plugin, Message: e.Message, State: e.State,
+		Verdict: e.Verdict, Reason: e.Reason, Address: textOf(e.Addr), Bootfile: e.Bootfile, Rule: e.Rule, Octets: e.Octets,
+	}
 }
 
 func textOf(a netip.Addr) string {

@@ -155,9 +155,13 @@ func (s *socket) read(b *batch) error {
 	if err != nil {
 		return err
 	}
-	s.metrics.received.Add(float64(n))
+	foreign := 0
 	for i := range n {
 		p := packet{Datagram: s.reader.Datagram(i)}
+		if s.foreign(&p) {
+			foreign++
+			continue
+		}
 		if why := s.parse(&p); why != "" {
 			s.dropped(why, &p)
 			continue
@@ -165,6 +169,7 @@ func (s *socket) read(b *batch) error {
 		p.Payload = nil
 		b.packets = append(b.packets, p)
 	}
+	s.metrics.received.Add(float64(n - foreign))
 	b.packets = s.admit(b.packets)
 	b.next.Store(0)
 	return nil
@@ -195,7 +200,7 @@ func (s *socket) parse(p *packet) (why reason) {
 	}
 	var err error
 	if s.v4() {
-		p.v4, err = dhcpv4.FromBytes(p.Payload)
+		p.v4, err = parse4(p.Payload)
 	} else {
 		p.v6, err = dhcpv6.FromBytes(append([]byte(nil), p.Payload...)) // options may keep what they were read from
 	}

@@ -44,25 +44,35 @@ func appendField[T ~string | ~[]byte](room []byte, value T, size int) []byte {
 	return append(room, zeros[:size-n]...)
 }
 
+// An option4 is one option of a message.
+type option4 struct {
+	code  uint8
+	value []byte
+}
+
 // appendOptions4 appends options in the order of their codes, the relay agent's
 // last (RFC 3046), long ones in parts (RFC 3396).
 func appendOptions4(room []byte, options dhcpv4.Options) []byte {
-	const last = 82
-	var codes [256]uint8
-	sorted := codes[:0]
-	for code := range options {
-		if code != dhcpv4.OptionPad.Code() && code != dhcpv4.OptionEnd.Code() && code != last {
-			sorted = append(sorted, code)
+	var all [64]option4
+	sorted := all[:0]
+	for code, value := range options {
+		if code != dhcpv4.OptionPad.Code() && code != dhcpv4.OptionEnd.Code() {
+			sorted = append(sorted, option4{code, value})
 		}
 	}
-	slices.Sort(sorted)
-	for _, code := range sorted {
-		room = appendOption4(room, code, options[code])
-	}
-	if value, ok := options[last]; ok {
-		room = appendOption4(room, last, value)
+	slices.SortFunc(sorted, func(a, b option4) int { return place(a.code) - place(b.code) })
+	for _, o := range sorted {
+		room = appendOption4(room, o.code, o.value)
 	}
 	return room
+}
+
+// place is where an option stands among others.
+func place(code uint8) int {
+	if code == dhcpv4.OptionRelayAgentInformation.Code() {
+		return 256
+	}
+	return int(code)
 }
 
 func appendOption4(room []byte, code uint8, value []byte) []byte {

@@ -39,11 +39,41 @@ func (s *socket) follow() {
 			s.join(group, i)
 		}
 	}
-	for key := range s.joined {
-		if _, ok := s.loop.table.Index(key.index); !ok {
-			delete(s.joined, key)
+	s.joined.Range(func(key, _ any) bool {
+		if _, ok := s.loop.table.Index(key.(membership).index); !ok {
+			s.joined.Delete(key)
+		}
+		return true
+	})
+}
+
+// foreign says that a packet came to this socket, which is for any interface, and
+// to the one of another listen entry too, which answers it. The kernel gives a
+// socket the packets to a group on all interfaces when it joined the group on one,
+// and broadcasts to all sockets.
+func (s *socket) foreign(p *packet) bool {
+	switch {
+	case s.iface != "" || !s.addr.Addr().IsUnspecified():
+		return false
+	case !s.v4():
+		_, joined := s.joined.Load(membership{p.Dst, p.Index})
+		return p.Dst.IsMulticast() && !joined
+	case len(s.bound) == 0 || s.loop.table.Local(p.Dst):
+		return false
+	}
+	i, _ := s.loop.table.Index(p.Index)
+	return s.bound[i.Name]
+}
+
+// others returns the interfaces of other sockets on this one's port and address.
+func (s *socket) others() map[string]bool {
+	names := make(map[string]bool)
+	for _, other := range s.loop.sockets {
+		if other.iface != "" && other.addr == s.addr {
+			names[other.iface] = true
 		}
 	}
+	return names
 }
 
 // rebind follows the interface that a socket is bound to.
@@ -112,7 +142,7 @@ func (l *loop) named(group netip.Addr, iface string, s *socket) bool {
 // join joins a group on an interface, once.
 func (s *socket) join(group netip.Addr, i ifaces.Interface) {
 	key := membership{group, i.Index}
-	if s.joined[key] {
+	if _, ok := s.joined.Load(key); ok {
 		return
 	}
 	err := s.control(func(fd int) error {
@@ -123,7 +153,7 @@ func (s *socket) join(group netip.Addr, i ifaces.Interface) {
 	})
 	switch {
 	case err == nil, errors.Is(err, unix.EADDRINUSE): // the second: a predecessor joined
-		s.joined[key] = true
+		s.joined.Store(key, true)
 		s.loop.log.Debugf("%s joined %v on %s", s.name, group, i.Name)
 	case i.Flags&net.FlagUp != 0:
 		s.loop.complain("joining "+group.String()+" on "+i.Name, err)

@@ -63,6 +63,7 @@ func listen(p *process.Process, c *config.Config, inherited map[string]*os.File,
 		l.sockets = append(l.sockets, s)
 	}
 	for _, s := range l.sockets {
+		s.bound = s.others()
 		s.follow()
 		s.warn()
 		log.Infof("listening on %s", s.name)

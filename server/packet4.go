@@ -26,7 +26,8 @@ func (s *socket) answer4(p *packet, w *writing) reason {
 	if req.OpCode != dhcpv4.OpcodeBootRequest {
 		return notRequest
 	}
-	kind, ok := kinds4[req.MessageType()]
+	asked := req.MessageType()
+	kind, ok := kinds4[asked]
 	if !ok {
 		return badType
 	}
@@ -38,7 +39,7 @@ func (s *socket) answer4(p *packet, w *writing) reason {
 			break
 		}
 	}
-	if why := withheld4(kind, req, resp); why != "" {
+	if why := withheld4(asked, resp); why != "" {
 		return why
 	}
 	return s.send4(p, resp, w)
@@ -64,13 +65,13 @@ func prepare4(req *dhcpv4.DHCPv4, kind dhcpv4.MessageType) *dhcpv4.DHCPv4 {
 }
 
 // withheld4 says why a reply does not leave; empty: it does.
-func withheld4(kind dhcpv4.MessageType, req, resp *dhcpv4.DHCPv4) reason {
+func withheld4(asked dhcpv4.MessageType, resp *dhcpv4.DHCPv4) reason {
 	switch {
 	case resp == nil:
 		return silence
-	case kind == dhcpv4.MessageTypeNone:
+	case asked == dhcpv4.MessageTypeRelease, asked == dhcpv4.MessageTypeDecline:
 		return noReply
-	case req.MessageType() == dhcpv4.MessageTypeInform:
+	case asked == dhcpv4.MessageTypeInform:
 		return ""
 	}
 	switch resp.MessageType() {

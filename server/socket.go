@@ -34,8 +34,9 @@ type socket struct {
 	out     *outbox
 	spare   sync.Pool // of *batch
 
-	index  int                 // of the interface that it is bound to; 0: that is gone. For one goroutine
-	joined map[membership]bool // for one goroutine
+	index  int             // of the interface that it is bound to; 0: that is gone. For one goroutine
+	joined sync.Map        // of membership
+	bound  map[string]bool // interfaces of other sockets that are otherwise like this
 
 	mu     sync.Mutex
 	reader *mmsg.Reader // guarded by mu
@@ -63,10 +64,7 @@ func (l *loop) newSocket(family string, m *familyMetrics, a net.UDPAddr, wildcar
 	if addr = addr.Unmap(); !ok || addr.Is4() != wildcard.Is4() {
 		addr = wildcard
 	}
-	s := &socket{
-		loop: l, metrics: m, addr: netip.AddrPortFrom(addr, uint16(a.Port)), iface: a.Zone,
-		joined: make(map[membership]bool),
-	}
+	s := &socket{loop: l, metrics: m, addr: netip.AddrPortFrom(addr, uint16(a.Port)), iface: a.Zone}
 	zone := ""
 	if a.Zone != "" {
 		zone = "%" + a.Zone

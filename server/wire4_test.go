@@ -44,23 +44,36 @@ func TestPrepare4(t *testing.T) {
 	}
 }
 
-// FuzzMessage4 has any message: its octets are those that the library makes, which
-// pads and sorts.
+// FuzzMessage4 has any octets: they are read as the library reads them, and
+// written as it writes them, which pads and sorts.
 func FuzzMessage4(f *testing.F) {
 	long := make([]byte, 700)
+	whole := request4(f, dhcpv4.MessageTypeRequest, generic(82, 1, 1, 'x'), generic(61, 1, 2), generic(12), generic(43, long...)).ToBytes()
 	f.Add(request4(f, dhcpv4.MessageTypeDiscover).ToBytes())
-	f.Add(request4(f, dhcpv4.MessageTypeRequest, generic(82, 1, 1, 'x'), generic(61, 1, 2), generic(12), generic(43, long...)).ToBytes())
+	f.Add(whole)
+	f.Add(whole[:300])
+	f.Add(whole[:headerSize4])
+	f.Add(append(whole[:headerSize4:headerSize4], 53, 1, 1, 12, 0, 0, 12, 2, 'a', 'b', 12, 0, 12, 1, 'c', 255, 9))
+	f.Add(append(whole[:headerSize4:headerSize4], 53, 1, 1, 12))
+	f.Add(append(whole[:headerSize4:headerSize4], 53, 1, 1, 12, 9, 255))
 	f.Add(request4(f, dhcpv4.MessageTypeInform, func(d *dhcpv4.DHCPv4) {
 		d.BootFileName, d.ServerHostName = string(long[:200]), "server"
 		d.ClientHWAddr = make(net.HardwareAddr, 16)
 	}).ToBytes())
 	f.Fuzz(func(t *testing.T, octets []byte) {
-		m, err := dhcpv4.FromBytes(octets)
+		want, err := dhcpv4.FromBytes(octets)
+		got, ours := parse4(octets)
+		if (err == nil) != (ours == nil) {
+			t.Fatalf("%v, want %v", ours, err)
+		}
 		if err != nil {
 			return
 		}
-		if diff := cmp.Diff(m.ToBytes(), appendMessage4(nil, m)); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("read (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(want.ToBytes(), appendMessage4(nil, got)); diff != "" {
+			t.Errorf("written (-want +got):\n%s", diff)
 		}
 	})
 }

@@ -224,14 +224,14 @@ func (s *SMDServer) Stop() {
 }
 
 // SQL runs a script on SMD's database, past SMD: to fill a large inventory.
-func (s *SMDServer) SQL(script string) {
-	s.t.Helper()
+func (s *SMDServer) SQL(script string) error {
 	args := []string{"-h", s.pg.dir, "-p", pgPort, "-U", pgUser, "-d", s.database, "-v", "ON_ERROR_STOP=1", "-q", "-f", "-"}
 	cmd := exec.Command(filepath.Join(s.pg.bin, "psql"), args...)
 	cmd.Stdin = strings.NewReader(script)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		s.t.Fatalf("psql: %v\n%s", err, out)
+		return fmt.Errorf("psql: %w\n%s", err, out)
 	}
+	return nil
 }
 
 // URL returns the base that svc_base_uri takes.

@@ -63,6 +63,11 @@ func (s State) Message() string {
 	return "REQUEST"
 }
 
+// Wants says that a client in this state wants an address, or wants to keep one.
+func (s State) Wants() bool {
+	return s >= Discover && s <= Renewing || s >= Solicit && s < InfoRequest
+}
+
 // States are all states, for tables with a row each.
 func States() []State {
 	all := make([]State, len(stateNames))
@@ -89,9 +94,9 @@ func Read(req *dhcpv4.DHCPv4, self netip.Addr) Request {
 	case dhcpv4.MessageTypeInform:
 		return Request{State: Inform, Addr: ciaddr}
 	case dhcpv4.MessageTypeRelease:
-		return Request{State: Release, Server: Addr(req.ServerIdentifier()), Addr: ciaddr}
+		return Request{State: Release, Server: ServerOf(req), Addr: ciaddr}
 	case dhcpv4.MessageTypeDecline:
-		return Request{State: Decline, Server: Addr(req.ServerIdentifier()), Addr: Addr(req.RequestedIPAddress())}
+		return Request{State: Decline, Server: ServerOf(req), Addr: addrOption(req, dhcpv4.OptionRequestedIPAddress)}
 	case dhcpv4.MessageTypeRequest:
 		if ciaddr.IsValid() && ciaddr == self {
 			return Request{State: Probe, Addr: ciaddr}
@@ -103,8 +108,8 @@ func Read(req *dhcpv4.DHCPv4, self netip.Addr) Request {
 
 // request reads a DHCPREQUEST (section 4.3.2).
 func request(req *dhcpv4.DHCPv4, ciaddr netip.Addr) Request {
-	server := Addr(req.ServerIdentifier())
-	requested := Addr(req.RequestedIPAddress())
+	server := ServerOf(req)
+	requested := addrOption(req, dhcpv4.OptionRequestedIPAddress)
 	switch {
 	case server.IsValid() && requested.IsValid():
 		return Request{Selecting, server, requested}
@@ -130,6 +135,19 @@ func Addr(ip net.IP) netip.Addr {
 		return netip.Addr{}
 	}
 	return a
+}
+
+// ServerOf returns the server identifier that a message holds. It is invalid
+// when absent or not four octets.
+func ServerOf(m *dhcpv4.DHCPv4) netip.Addr { return addrOption(m, dhcpv4.OptionServerIdentifier) }
+
+// addrOption reads an option without making a copy of it.
+func addrOption(m *dhcpv4.DHCPv4, code dhcpv4.OptionCode) netip.Addr {
+	value := m.Options[code.Code()]
+	if len(value) != 4 {
+		return netip.Addr{}
+	}
+	return Addr(value)
 }
 
 // ServerID returns the identifier by which the client knows this server: the

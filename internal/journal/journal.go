@@ -47,6 +47,7 @@ type Event struct {
 	// Of an exchange.
 	Known       bool // to SMD
 	Boots, IPXE bool // what kind of client asks
+	Wants       bool // an address
 	Shown       Shown
 }
 
@@ -64,7 +65,7 @@ type Step uint8
 // The steps of a boot, in their order.
 const (
 	NoStep   Step = iota
-	Discover      // firmware asks
+	Discover      // firmware asks, or somebody who was never given an address
 	Ack           // firmware has its address
 	Loader        // a boot file was fetched
 	Asking        // iPXE asks
@@ -200,14 +201,28 @@ func (j *Journal) Machine(mac MAC) (Machine, bool) {
 	return j.store.show(r), true
 }
 
+// Since returns the events after that of a number, the oldest first: at most
+// so many, and those that are still remembered one by one. last is the number
+// of the last event of all. 0 is before the first.
+func (j *Journal) Since(number uint64, most int) (list []News, last uint64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.store.news.since(number, most), j.store.news.count
+}
+
 // Machines calls visit for the machines that are remembered, the one heard
 // last first, until it returns false. What happens meanwhile is not waited
 // for: a machine may be left out that was forgotten.
-func (j *Journal) Machines(visit func(Machine) bool) {
+func (j *Journal) Machines(visit func(Machine) bool) { each(j, j.store.show, visit) }
+
+// Heads is like Machines, and costs a tenth.
+func (j *Journal) Heads(visit func(Head) bool) { each(j, (*record).head, visit) }
+
+func each[T any](j *Journal, show func(*record) T, visit func(T) bool) {
 	macs := j.macs()
 	for len(macs) > 0 {
 		n := min(readAtOnce, len(macs))
-		for _, m := range j.batch(macs[:n]) {
+		for _, m := range batch(j, macs[:n], show) {
 			if !visit(m) {
 				return
 			}
@@ -222,13 +237,13 @@ func (j *Journal) macs() []MAC {
 	return j.store.latest()
 }
 
-func (j *Journal) batch(macs []MAC) []Machine {
+func batch[T any](j *Journal, macs []MAC, show func(*record) T) []T {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	machines := make([]Machine, 0, len(macs))
+	machines := make([]T, 0, len(macs))
 	for _, mac := range macs {
 		if r := j.store.machines[mac]; r != nil {
-			machines = append(machines, j.store.show(r))
+			machines = append(machines, show(r))
 		}
 	}
 	return machines

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -91,6 +92,93 @@ func TestBoot(t *testing.T) {
 	}
 	if m.Addr != addr || !m.Known {
 		t.Errorf("%+v", m)
+	}
+}
+
+// TestTries has a machine that comes to its loader and begins again, until it
+// gets its script; and one that is never answered.
+func TestTries(t *testing.T) {
+	t.Parallel()
+	j := New(Options{})
+	say := func(after time.Duration, message, verdict string, boot int) {
+		j.note(ask(one, after, message, verdict, boot))
+	}
+	for i := range 3 {
+		minute := time.Duration(i) * time.Minute
+		say(minute, "DISCOVER", "OFFER", firmware)
+		say(minute+time.Second, "DISCOVER", "OFFER", firmware)
+		say(minute+4*time.Second, "REQUEST", "ACK", firmware)
+		j.note(Event{Kind: TFTP, At: noon.Add(minute + 6*time.Second), From: addr, Verdict: "sent"})
+	}
+	at := func(after time.Duration) time.Time { return noon.Add(after).Local() }
+	m, _ := j.Machine(one)
+	want := Boot{Discover: at(2 * time.Minute), Ack: at(2*time.Minute + 4*time.Second), Loader: at(2*time.Minute + 6*time.Second)}
+	if diff := cmp.Diff(want, m.Boot); diff != "" || m.Tries != 3 || !m.Trying.Equal(noon) {
+		t.Errorf("%d tries since %v (-want +got):\n%s", m.Tries, m.Trying, diff)
+	}
+	script := ask(one, 3*time.Minute, "REQUEST", "ACK", ipxe)
+	script.Bootfile = "http://192.0.2.1/"
+	j.note(script)
+	say(time.Hour, "DISCOVER", "OFFER", firmware)
+	m, _ = j.Machine(one)
+	if diff := cmp.Diff(Boot{Discover: at(time.Hour)}, m.Boot); diff != "" || m.Tries != 1 || !m.Trying.Equal(at(time.Hour)) {
+		t.Errorf("after its script: %d tries since %v (-want +got):\n%s", m.Tries, m.Trying, diff)
+	}
+	silent := ask(two, time.Second, "DISCOVER", "no reply", noBoot)
+	silent.Wants = true
+	j.note(silent)
+	var steps []string
+	j.Heads(func(h Head) bool {
+		steps = append(steps, fmt.Sprint(h.MAC[5], h.Step, h.Tries))
+		return true
+	})
+	if diff := cmp.Diff([]string{"2 discover 1", "1 discover 1"}, steps); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestSince has readers that come early, late, and too late.
+func TestSince(t *testing.T) {
+	t.Parallel()
+	j := New(Options{})
+	numbers := func(number uint64, most int) []uint64 {
+		list, last := j.Since(number, most)
+		all := []uint64{last}
+		for _, n := range list {
+			all = append(all, n.Number)
+		}
+		return all
+	}
+	for i := range 3 {
+		e := ask(one, time.Duration(i)*time.Second, "REQUEST", "ACK", ipxe)
+		e.Reason, e.Detail, e.Bootfile = "reason", "detail\n", strings.Repeat("x", 300)
+		j.note(e)
+	}
+	for name, c := range map[string]struct {
+		number uint64
+		most   int
+		want   []uint64
+	}{
+		"all": {0, 10, []uint64{3, 1, 2, 3}}, "the last": {0, 1, []uint64{3, 3}}, "those after": {2, 10, []uint64{3, 3}},
+		"none": {3, 10, []uint64{3}}, "of another server": {99, 10, []uint64{3}}, "nothing": {0, 0, []uint64{3}},
+	} {
+		if diff := cmp.Diff(c.want, numbers(c.number, c.most)); diff != "" {
+			t.Errorf("%s: (-want +got):\n%s", name, diff)
+		}
+	}
+	list, _ := j.Since(2, 1)
+	want := News{Number: 3, MAC: one, Known: true, Step: Script, Past: Past{
+		First: noon.Add(2 * time.Second), Last: noon.Add(2 * time.Second), Times: 1, Plugin: "coresmd", Message: "REQUEST", State: "request",
+		Verdict: "ACK", Reason: "0x" + hex.EncodeToString([]byte("reason: detail\n")), Addr: addr, Bootfile: strings.Repeat("x", 200),
+	}}
+	if diff := cmp.Diff([]News{want}, list, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for range 300 {
+		j.note(ask(two, time.Minute, "DISCOVER", "OFFER", firmware))
+	}
+	if got := numbers(2, 1000); len(got) != 1+newsSize || got[0] != 303 || got[1] != 303-newsSize+1 || got[newsSize] != 303 {
+		t.Errorf("%v", got)
 	}
 }
 

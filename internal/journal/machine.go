@@ -5,14 +5,23 @@ import (
 	"time"
 )
 
+// A Head is the least of what is remembered of a machine.
+type Head struct {
+	MAC    MAC
+	Known  bool // to SMD, when it was last heard
+	Step   Step
+	StepAt time.Time // zero: it came to none
+	Last   time.Time
+	Tries  int       // boots since the last one that came to its script, the present one included
+	Trying time.Time // when the first of them began; zero: none did
+}
+
 // A Machine is what is remembered of one.
 type Machine struct {
-	MAC         MAC
-	Known       bool // to SMD, when it was last heard
-	First, Last time.Time
-	Addr        netip.Addr // last given to it; invalid: none
-	Step        Step
-	StepAt      time.Time
+	Head
+	First time.Time
+	Addr  netip.Addr // last given to it; invalid: none
+	Boot  Boot
 
 	// Of its last messages.
 	Giaddr                           netip.Addr
@@ -45,6 +54,7 @@ type record struct {
 	giaddr, addr   addr16
 	first, last    int64
 	stepAt         int64
+	boot           boot
 	circuit        string
 	remote         string
 	hostname       string
@@ -92,34 +102,11 @@ func (a addr16) addr() netip.Addr {
 	return netip.AddrFrom16(a).Unmap()
 }
 
-// advance returns how far the boot has come after an event.
-func (r *record) advance(e *Event) Step {
-	switch {
-	case e.Kind != Exchange && e.Verdict == sent && r.step < Loader:
-		return Loader
-	case e.Kind != Exchange:
-		return r.step
-	case e.IPXE && e.Leased && e.Bootfile != "":
-		return Script
-	case e.IPXE:
-		return Asking
+// head unpacks what costs little.
+func (r *record) head() Head {
+	h := Head{MAC: r.mac, Known: r.known, Step: r.step, Last: time.Unix(0, r.last), Tries: int(r.boot.tries)}
+	if r.step != NoStep {
+		h.StepAt, h.Trying = time.Unix(0, r.stepAt), time.Unix(0, r.boot.trying)
 	}
-	return r.withoutIPXE(e)
+	return h
 }
-
-// withoutIPXE is how far the boot has come after a message that is not
-// iPXE's.
-func (r *record) withoutIPXE(e *Event) Step {
-	switch {
-	case e.Boots && e.Leased:
-		return Ack
-	case e.Boots:
-		return Discover
-	case e.Leased:
-		return Up
-	}
-	return r.step
-}
-
-// sent is the verdict of a transfer that the client has as a whole.
-const sent = "sent"

@@ -20,6 +20,7 @@ type store struct {
 	words    words
 	known    list
 	strange  list
+	news     news
 }
 
 func newStore(limit int) store {
@@ -35,11 +36,13 @@ func (s *store) note(e *Event) {
 		s.see(r, &e.Shown)
 	}
 	if step := r.advance(e); step != r.step {
+		r.boot.come(r.step, step, at)
 		r.step, r.stepAt = step, at
 	}
 	if e.Leased && e.Addr.IsValid() {
 		s.own(r, pack(e.Addr))
 	}
+	s.news.add(r, e)
 	s.remember(r, s.pack(r, e), at)
 }
 
@@ -135,14 +138,7 @@ func (s *store) pack(r *record, e *Event) past {
 		file = strings.ReplaceAll(file, net.HardwareAddr(r.mac[:]).String(), macOctet)
 	}
 	p.bootfile = s.texts.put(file)
-	reason := e.Reason
-	switch {
-	case reason == "":
-		reason = e.Detail
-	case e.Detail != "":
-		reason += ": " + e.Detail
-	}
-	p.reason = s.texts.put(reason)
+	p.reason = s.texts.put(e.why())
 	return p
 }
 
@@ -197,13 +193,9 @@ func (s *store) latest() []MAC {
 // show unpacks a record.
 func (s *store) show(r *record) Machine {
 	m := Machine{
-		MAC: r.mac, Known: r.known, First: time.Unix(0, r.first), Last: time.Unix(0, r.last),
-		Addr: r.addr.addr(), Step: r.step, Giaddr: r.giaddr.addr(),
+		Head: r.head(), First: time.Unix(0, r.first), Addr: r.addr.addr(), Boot: r.boot.show(), Giaddr: r.giaddr.addr(),
 		Circuit: printable(r.circuit), Remote: printable(r.remote), Class: printable(s.texts.get(r.class)), Hostname: printable(r.hostname),
 		Arch: r.arch, HasArch: r.hasArch,
-	}
-	if r.step != NoStep {
-		m.StepAt = time.Unix(0, r.stepAt)
 	}
 	for i := range r.events {
 		m.Events = append(m.Events, s.unpack(r, &r.events[i]))

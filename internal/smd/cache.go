@@ -126,6 +126,14 @@ func (c *Cache) Lookup(mac MAC) Finding {
 	return Finding{*m, true, c.state()}
 }
 
+// Knows says that the inventory has a MAC address.
+func (c *Cache) Knows(mac MAC) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	_, ok := c.index[mac]
+	return ok || c.pulled[mac].Machine != nil
+}
+
 // Claims says that SMD assigns an address to some interface.
 func (c *Cache) Claims(a netip.Addr) bool {
 	c.mu.RLock()
@@ -282,8 +290,8 @@ func (c *Cache) keep(began time.Time) Poll {
 // accept puts a new inventory in the place of the old one.
 func (c *Cache) accept(inv *inventory, began time.Time) Poll {
 	c.doubter.doubt = Doubt{}
-	same := maps.EqualFunc(c.serving(), inv.index, (*Machine).equal)
-	alike := same || maps.EqualFunc(c.serving(), inv.index, (*Machine).alike)
+	same := maps.EqualFunc(c.serving(), inv.index, breathing((*Machine).equal))
+	alike := same || maps.EqualFunc(c.serving(), inv.index, breathing((*Machine).alike))
 	c.saver.unsaved = c.saver.unsaved || !alike
 	c.found = inv.faults
 

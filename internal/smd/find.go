@@ -17,12 +17,12 @@ func (c *Cache) Owner(a netip.Addr) (MAC, bool) {
 	return mac, ok
 }
 
-// Find returns the machines that a function picks, by component and NIC, and
-// no more than most. It looks at all, and holds nobody up.
+// Find returns the first machines that a function picks, in the order of
+// Compare, and no more than most. It looks at all, and holds nobody up.
 func (c *Cache) Find(pick func(*Machine) bool, most int) []Machine {
 	var found []Machine
 	add := func(m *Machine) {
-		if len(found) < most && pick(m) {
+		if pick(m) {
 			found = append(found, *m)
 		}
 	}
@@ -32,10 +32,13 @@ func (c *Cache) Find(pick func(*Machine) bool, most int) []Machine {
 	for _, m := range c.pulledMachines() {
 		add(m)
 	}
-	slices.SortFunc(found, func(a, b Machine) int {
-		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.NIC, b.NIC), slices.Compare(a.MAC[:], b.MAC[:]))
-	})
-	return found
+	slices.SortFunc(found, Compare)
+	return found[:min(len(found), most)]
+}
+
+// Compare orders machines by component, NIC and MAC address.
+func Compare(a, b Machine) int {
+	return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.NIC, b.NIC), slices.Compare(a.MAC[:], b.MAC[:]))
 }
 
 func (c *Cache) pulledMachines() []*Machine {

@@ -22,12 +22,19 @@ func (m MAC) String() string { return net.HardwareAddr(m[:]).String() }
 // ParseMAC reads a MAC address with colons, dashes, dots or no separators, in
 // upper or lower case. Tools that write SMD's database use all of them.
 func ParseMAC(text string) (MAC, error) {
-	digits := strings.NewReplacer(":", "", "-", "", ".", "").Replace(strings.TrimSpace(text))
 	var mac MAC
-	if len(digits) != hex.EncodedLen(len(mac)) {
-		return MAC{}, fmt.Errorf("%q is not a MAC address", text)
+	var room [2 * len(mac)]byte
+	digits := room[:0]
+	for _, c := range []byte(strings.TrimSpace(text)) {
+		switch {
+		case c == ':', c == '-', c == '.':
+		case len(digits) == len(room):
+			return MAC{}, fmt.Errorf("%q is not a MAC address", text)
+		default:
+			digits = append(digits, c)
+		}
 	}
-	if _, err := hex.Decode(mac[:], []byte(digits)); err != nil {
+	if n, err := hex.Decode(mac[:], digits); err != nil || n < len(mac) {
 		return MAC{}, fmt.Errorf("%q is not a MAC address", text)
 	}
 	switch {

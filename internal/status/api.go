@@ -5,8 +5,9 @@ package status
 
 import "time"
 
-// The paths of the API. All answers are JSON but those of the first three.
+// The paths of the API. All answers are JSON but those of the first four.
 const (
+	PathPage     = "/"
 	PathMetrics  = "/metrics"
 	PathHealth   = "/healthz"
 	PathReady    = "/readyz"
@@ -16,6 +17,8 @@ const (
 	PathUnknown  = "/api/v1/unknown"
 	PathLeases   = "/api/v1/leases"
 	PathMachines = "/api/v1/machines"
+	PathBoots    = "/api/v1/boots"
+	PathEvents   = "/api/v1/events"
 )
 
 // A Problem is the answer to a request that has none, with an HTTP status of
@@ -75,6 +78,9 @@ type Pool struct {
 	Taken       uint64 `json:"taken"`
 }
 
+// Used is how many addresses of a pool are not free.
+func (p Pool) Used() uint64 { return p.Leased + p.Offered + p.Quarantined + p.Taken }
+
 // A Journal is how much of what happened is remembered.
 type Journal struct {
 	Machines int    `json:"machines"`
@@ -89,7 +95,7 @@ type Query struct {
 	Arch      string `json:"arch,omitempty"`  // option 93
 	Class     string `json:"class,omitempty"` // option 60
 	UserClass string `json:"user_class,omitempty"`
-	Message   string `json:"message"` // DISCOVER, REQUEST, INFORM
+	Message   string `json:"message"` // DISCOVER, SOLICIT, ...
 }
 
 // An Explanation is what the server would tell a machine, and why.
@@ -191,13 +197,74 @@ type History struct {
 
 // The steps of a boot, in their order.
 const (
-	StepDiscover = "discover" // firmware asks
+	StepDiscover = "discover" // firmware asks, or somebody who was never given an address
 	StepAck      = "ack"      // firmware has its address
 	StepLoader   = "loader"   // a boot file was fetched
 	StepIPXE     = "ipxe"     // iPXE asks
 	StepScript   = "script"   // iPXE was given its script
 	StepUp       = "up"       // what does not boot has its address: a system, a BMC
 )
+
+// Boots are how far the machines of SMD have come: those that are stuck
+// first, the one that tries for the longest time before the others, and then
+// the others, the one heard last first.
+type Boots struct {
+	Steps    []StepCount `json:"steps"`  // all of them, in their order
+	Stuck    int         `json:"stuck"`  // machines
+	Silent   int         `json:"silent"` // machines of SMD that were not heard
+	Machines []Boot      `json:"machines"`
+	Total    int         `json:"total"` // of machines that were heard
+}
+
+// A StepCount is how many machines are at a step.
+type StepCount struct {
+	Step     string `json:"step"`
+	Machines int    `json:"machines"`
+	Stuck    int    `json:"stuck"`
+}
+
+// A Boot is the last one of a machine.
+type Boot struct {
+	MAC          string     `json:"mac"`
+	ID           string     `json:"id"`
+	Hostname     string     `json:"hostname,omitempty"`
+	Address      string     `json:"address,omitempty"` // last given to it
+	Step         string     `json:"step"`
+	Since        time.Time  `json:"since,omitzero"` // that it is at this step
+	Last         time.Time  `json:"last"`           // that it was heard
+	Steps        []BootStep `json:"steps"`          // that it came to
+	Tries        int        `json:"tries"`          // boots since one came to its script, this one included
+	Stuck        bool       `json:"stuck"`
+	StuckSeconds float64    `json:"stuck_seconds,omitempty"` // since the first of its tries
+	Hint         string     `json:"hint,omitempty"`          // what that usually means
+	Mend         string     `json:"mend,omitempty"`          // what to do about it
+}
+
+// A BootStep is when a boot came to a step.
+type BootStep struct {
+	Step    string    `json:"step"`
+	At      time.Time `json:"at"`
+	Seconds float64   `json:"seconds"` // from the step before
+}
+
+// Events are what machines did, in order. The stream of PathEvents is made of
+// them.
+type Events struct {
+	Events  []Happening `json:"events"`
+	Last    uint64      `json:"last"`     // number of the last one
+	LeftOut uint64      `json:"left_out"` // that came in between and are not told
+}
+
+// A Happening is an event, and whose.
+type Happening struct {
+	Number   uint64 `json:"number"`
+	MAC      string `json:"mac"`
+	ID       string `json:"id,omitempty"`
+	Hostname string `json:"hostname,omitempty"`
+	Known    bool   `json:"known"`          // to SMD
+	Step     string `json:"step,omitempty"` // of its boot, after the event
+	Event
+}
 
 // An Event is something that a machine did, as often as it did the same.
 type Event struct {

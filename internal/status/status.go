@@ -42,17 +42,25 @@ type Options struct {
 	Takes   map[string][]string      // the parameters of each path below /api/
 	Hosts   []string                 // names that the Host header may have beside addresses and localhost
 	OnPanic func(any, *http.Request) // of a view; may be nil
+
+	// Events returns the events after a number, at most so many.
+	Events func(after uint64, most int) Events
+	// Overview and Search are what the page shows.
+	Overview func(context.Context) Overview
+	Search   func(ctx context.Context, word string) Search
 }
 
 // A Server answers requests. It only reads.
 type Server struct {
-	opts Options
-	http *http.Server
+	opts   Options
+	page   *page
+	stream *stream
+	http   *http.Server
 }
 
 // New returns a server that listens nowhere yet.
 func New(o Options) *Server {
-	s := &Server{opts: o}
+	s := &Server{opts: o, page: newPage(o), stream: newStream(o)}
 	s.http = &http.Server{
 		Handler: s, ReadTimeout: readLimit, ReadHeaderTimeout: readLimit, WriteTimeout: writeLimit,
 		IdleTimeout: idleLimit, MaxHeaderBytes: maxHeader,
@@ -83,6 +91,7 @@ func (s *Server) Leave(ctx context.Context) {
 // Run serves on the listeners until ctx ends or Leave is called, and closes
 // them.
 func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
+	s.http.BaseContext = func(net.Listener) context.Context { return ctx } // streams end with it
 	var all sync.WaitGroup
 	errs := make([]error, len(listeners))
 	for i, l := range listeners {
@@ -152,6 +161,12 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		text(w, http.StatusOK, "ok\n")
+	case PathPage:
+		s.page.ServeHTTP(w, r)
+	case pathStyle, pathScript:
+		s.page.file(w, r)
+	case PathEvents:
+		s.stream.ServeHTTP(w, r)
 	default:
 		s.view(w, r)
 	}
@@ -236,6 +251,9 @@ func (p Params) Limit() (int, error) {
 	}
 	return n, nil
 }
+
+// LimitTo is a question for so many rows.
+func LimitTo(rows int) Params { return Params{"limit": strconv.Itoa(rows)} }
 
 func clip(s string) string { return s[:min(len(s), maxParameter)] }
 
