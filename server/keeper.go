@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,11 +13,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-// keeperEnv says that the process only keeps the place of the server: its
-// process id is the one that systemd, a container or a pid file knows. It has
-// the descriptor by which it hears who serves, and the id of that process.
-const keeperEnv = "COREDHCP_KEEPER"
 
 // inOffice stands before the id of the process that serves, in what the keeper
 // is told. Everything else is meant for systemd.
@@ -60,7 +54,10 @@ func (o *office) say(text string) error {
 // take says that this process serves from now on.
 func (o *office) take() error { return o.say(inOffice + strconv.Itoa(os.Getpid())) }
 
-// A keeper passes signals on to the server, and ends as it does.
+// A keeper keeps the place of the server: its process id is the one that
+// systemd, a container or a script knows. It is the process that was started
+// first, and holds nothing but that any more. It passes signals on to the
+// server, and ends as it does.
 type keeper struct {
 	conn    *net.UnixConn
 	server  int           // its process id
@@ -139,137 +136,41 @@ func (k *keeper) forward(s os.Signal) {
 	_ = syscall.Kill(k.server, s.(syscall.Signal)) // it may have ended
 }
 
-// forwardAll passes on what has come until now.
-func (k *keeper) forwardAll() {
-	for len(k.signals) > 0 {
-		k.forward(<-k.signals)
-	}
-}
-
-// become makes this process, which has left its office, the keeper and nothing
-// else: it runs its program anew, under the same process id.
-func (k *keeper) become(program string) error {
-	raw, err := k.conn.SyscallConn()
-	if err != nil {
-		return err
-	}
-	fd, failed := -1, error(nil)
-	err = raw.Control(func(conn uintptr) { fd, failed = unix.FcntlInt(conn, unix.F_DUPFD, 3) })
-	if err = errors.Join(err, failed); err != nil {
-		return err
-	}
-	k.hearAll()
-	runtime.LockOSThread()
-	var set, before unix.Sigset_t
-	for _, s := range forwarded() {
-		n := uint(s.(syscall.Signal)) - 1
-		set.Val[n/64] |= 1 << (n % 64)
-	}
-	// What comes from here on waits for the keeper.
-	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &set, &before); err != nil {
-		return err
-	}
-	k.forwardAll()
-	env := append(without(os.Environ(), heritageEnv), fmt.Sprintf("%s=%d %d", keeperEnv, fd, k.server))
-	err = syscall.Exec(program, os.Args, env)
-	_ = unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil)
-	runtime.UnlockOSThread()
-	k.listen()
-	return fmt.Errorf("running %s: %w", program, errors.Join(err, unix.Close(fd)))
-}
-
-// inheritOffice returns the keeper that this process is to be; nil: it is none.
-func inheritOffice() *keeper {
-	text, ok := os.LookupEnv(keeperEnv)
-	if !ok {
-		return nil
-	}
-	_ = os.Unsetenv(keeperEnv)
-	var fd, server int
-	if _, err := fmt.Sscan(text, &fd, &server); err != nil {
-		return nil
-	}
-	unix.CloseOnExec(fd)
-	conn, err := unixConn(os.NewFile(uintptr(fd), officeFile))
-	if err != nil {
-		return nil
-	}
-	return newKeeper(conn, server)
-}
-
 // An exit is the end of a child.
 type exit struct {
 	id     int
 	status int
 }
 
-// keep returns the exit status of the server that is in office when it ends.
-func (k *keeper) keep() int {
-	exits := make(chan exit)
-	go reap(exits)
-	for {
-		select {
-		case word, ok := <-k.words:
-			k.heard(word, ok)
-		case s := <-k.signals:
-			k.forward(s)
-		case e, ok := <-exits:
-			if ok && k.serves(e.id) {
-				continue
-			}
-			k.leave(exits)
-			return e.status
-		}
-	}
-}
-
-// serves says that there is a server after the end of a process.
-func (k *keeper) serves(ended int) bool {
-	if ended != k.server {
-		return true
-	}
+// follow returns the exit status of the server after the end of a process: ok
+// is false as long as there is a server, whose end is told next.
+func (k *keeper) follow(ended exit, exits chan<- exit) (status int, ok bool) {
 	k.hearAll()
 	k.listen()
-	return ended != k.server
+	if ended.id == k.server {
+		return ended.status, true
+	}
+	// It is a child of this process now, unless it has ended before its
+	// predecessor, which then ended as it did.
+	go func() { exits <- await(k.server, ended) }()
+	return 0, false
+}
+
+// await waits for the end of a child. One that is none ended as the one before.
+func await(id int, before exit) exit {
+	var status unix.WaitStatus
+	_, err := unix.Wait4(id, &status, 0, nil)
+	for errors.Is(err, unix.EINTR) {
+		_, err = unix.Wait4(id, &status, 0, nil)
+	}
+	switch {
+	case err != nil:
+		return exit{id, before.status}
+	case status.Signaled():
+		return exit{id, 128 + int(status.Signal())}
+	}
+	return exit{id, status.ExitStatus()}
 }
 
 // graceLimit is how long a server that has ended may still be heard of.
 const graceLimit = 100 * time.Millisecond
-
-// endLimit bounds the wait for servers that finish transfers.
-const endLimit = 2 * time.Second
-
-// leave has what is left of earlier servers end, and waits for it.
-func (k *keeper) leave(exits <-chan exit) {
-	k.conn.Close()
-	limit := time.After(endLimit)
-	for {
-		select {
-		case _, ok := <-exits:
-			if !ok {
-				return
-			}
-		case <-limit:
-			return
-		}
-	}
-}
-
-// reap waits for children until there are none.
-func reap(exits chan<- exit) {
-	defer close(exits)
-	for {
-		var status unix.WaitStatus
-		id, err := unix.Wait4(-1, &status, 0, nil)
-		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
-		case err != nil:
-			return
-		case status.Signaled():
-			exits <- exit{id, 128 + int(status.Signal())}
-		case status.Exited():
-			exits <- exit{id, status.ExitStatus()}
-		}
-	}
-}

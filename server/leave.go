@@ -4,9 +4,11 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/OpenCHAMI/coresmd/internal/process"
+	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 )
 
@@ -29,7 +31,8 @@ func (l *life) officeFile() (*os.File, error) {
 }
 
 // leave leaves the office: transfers under way go on for a while, everything
-// else ends. The process that was started first is the keeper from then on.
+// else ends. The process that was started first is the keeper from then on, and
+// returns the exit status of the last server.
 func (l *life) leave(next *successor) int {
 	l.log.Infof("process %d serves now", next.cmd.Process.Pid)
 	_ = l.closeLoop()
@@ -44,60 +47,78 @@ func (l *life) leave(next *successor) int {
 		next.signal(syscall.SIGHUP)
 	}
 	if l.office != nil {
-		l.leaveOffice(next, left)
-		return l.closeAfterLeaving()
+		return l.leaveOffice(next, left)
 	}
 	return l.leaveFirst(next, left)
 }
 
+// leftStatus is the exit status of a process that has left the office in order.
+// Its keeper takes it for no server's.
+const leftStatus = 100
+
 // leaveOffice waits for the transfers. The keeper may learn a moment later who
-// serves: what it sends here is passed on.
-func (l *life) leaveOffice(next *successor, left <-chan struct{}) {
+// serves: what it sends here is passed on. When the successor ends, so does this
+// process: the keeper is no parent of the successor yet.
+func (l *life) leaveOffice(next *successor, left <-chan struct{}) int {
+	died := next.died
 	for {
 		select {
 		case <-left:
-			return
+			l.closeAfterLeaving()
+			return leftStatus
 		case <-l.office.gone():
-			return
+			l.closeAfterLeaving()
+			return leftStatus
 		case s := <-l.signals:
 			next.signal(s)
+		case <-died:
+			if next.exit().status != leftStatus {
+				l.closeAfterLeaving()
+				return next.exit().status
+			}
+			died = nil
 		}
 	}
 }
 
-func (l *life) closeAfterLeaving() int {
+func (l *life) closeAfterLeaving() {
 	if err := l.close(); err != nil {
 		l.log.Errorf("leaving: %v", err)
 	}
-	return 0
+	l.output.flush()
 }
 
-// leaveFirst keeps the place of the successor while transfers go on, and
-// becomes the keeper and nothing else after that.
+// leaveFirst keeps the place of the successor, at first beside transfers.
 func (l *life) leaveFirst(next *successor, left <-chan struct{}) int {
 	k := newKeeper(l.keeperConn, next.cmd.Process.Pid)
 	signal.Stop(l.signals)
 	for len(l.signals) > 0 {
 		next.signal(<-l.signals)
 	}
-	died := next.died
+	exits := make(chan exit, 1)
+	go func() { <-next.died; exits <- next.exit() }()
 	for {
 		select {
 		case word, ok := <-k.words:
 			k.heard(word, ok)
 		case s := <-k.signals:
 			k.forward(s)
-		case <-died:
-			if !k.serves(next.cmd.Process.Pid) {
-				l.closeAfterLeaving()
-				return next.cmd.ProcessState.ExitCode()
-			}
-			died = nil // it has a successor of its own
 		case <-left:
-			l.closeAfterLeaving()
-			l.output.flush()
-			l.log.Errorf("becoming the keeper: %v", k.become(l.program))
-			return k.keep()
+			left = nil
+			l.forget()
+		case e := <-exits:
+			if status, ended := k.follow(e, exits); ended {
+				return status
+			}
 		}
 	}
+}
+
+// forget closes what is open and gives the memory back.
+func (l *life) forget() {
+	l.closeAfterLeaving()
+	l.log.Logger.SetLevel(logrus.PanicLevel) // plugins may go on talking
+	l.chains = chains{}
+	l.process.Forget()
+	debug.FreeOSMemory()
 }

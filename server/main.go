@@ -17,9 +17,6 @@ import (
 // program. SIGHUP has it reload the configuration, and take a new binary into
 // service; SIGTERM ends it.
 func Main(all ...*plugins.Plugin) {
-	if k := inheritOffice(); k != nil {
-		os.Exit(k.keep())
-	}
 	o := parseFlags(os.Args)
 	switch {
 	case o.list:

@@ -8,8 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -51,7 +51,7 @@ func startSuccessor(path string, args []string, files map[string]*os.File) (*suc
 	if err != nil {
 		return nil, errors.Join(err, control.Close())
 	}
-	cmd.Env = append(without(os.Environ(), heritageEnv, keeperEnv), heritageEnv+"="+string(text))
+	cmd.Env = append(os.Environ(), heritageEnv+"="+string(text))
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting %s: %w", path, err), control.Close())
 	}
@@ -64,14 +64,6 @@ func closeAll(files map[string]*os.File) {
 	for _, f := range files {
 		f.Close()
 	}
-}
-
-// without returns an environment that lacks variables.
-func without(environ []string, names ...string) []string {
-	return slices.DeleteFunc(environ, func(v string) bool {
-		name, _, _ := strings.Cut(v, "=")
-		return slices.Contains(names, name)
-	})
 }
 
 func (s *successor) wait() {
@@ -109,6 +101,15 @@ func (s *successor) judge(got string, ok bool, want string) error {
 
 // signal passes a signal on.
 func (s *successor) signal(sig os.Signal) { _ = s.cmd.Process.Signal(sig) }
+
+// exit is how the successor ended.
+func (s *successor) exit() exit {
+	status := s.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if status.Signaled() {
+		return exit{s.cmd.Process.Pid, 128 + int(status.Signal())}
+	}
+	return exit{s.cmd.Process.Pid, status.ExitStatus()}
+}
 
 // status is how the successor ended.
 func (s *successor) status() string {

@@ -98,6 +98,21 @@ func (p *Process) Stop() {
 	p.runs.Wait()
 }
 
+// Forget lets go of everything, after Stop, in a process that lives on.
+func (p *Process) Forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.shared, p.aware = make(map[string]share), nil
+	p.claims.Store(nil)
+	p.Registry = prometheus.NewRegistry()
+	p.reserveMu.Lock()
+	defer p.reserveMu.Unlock()
+	p.reserved = nil
+	p.succession.mu.Lock()
+	defer p.succession.mu.Unlock()
+	p.succession.stakes = nil
+}
+
 // here is the process that the program is.
 var here = New()
 
