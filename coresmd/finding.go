@@ -66,7 +66,7 @@ func (e *explained) verdict(f *found) {
 	case ignored:
 		f.add(severe, "change the rule, or what it asks of the machine", "rule %s says ignore: %s gets no answer", e.matched(x.told), e.who())
 	case disabled:
-		f.add(severe, fmt.Sprintf(`curl -X PATCH -d '{"Enabled":true}' %s/hsm/v2/State/Components/%s/Enabled`, strings.TrimSuffix(e.smd.Redacted(), "/"), x.machine.ID),
+		f.add(severe, e.enable(x.machine.ID),
 			"SMD says Enabled=false of %s, and respect_enabled=true", e.who())
 	case noServerID:
 		f.add(severe, "put server_id before coresmd", "there is no server identifier")
@@ -115,7 +115,7 @@ func (e *explained) stranger(f *found) {
 	}
 	if len(e.similar) > 0 {
 		s := e.similar[0]
-		f.add(severe, e.mend(smd.Fault{Kind: smd.BadMAC, MAC: s.mac.String()}),
+		f.add(severe, e.correct(s.mac, e.mac),
 			"%s is not in SMD; it differs in one digit from %s of %s, which was not heard since %s", e.mac, s.mac, s.id, stamp(e.born))
 		return
 	}
@@ -179,7 +179,7 @@ func (e *explained) silence(f *found) {
 	case heard == 0:
 		f.add(severe, "compare listen in the configuration with the interface that machines ask on, and with relays' helper address", "only health probes were heard since %s: %d of them, and no machine", stamp(e.born), probes)
 	case e.answer.Known && len(e.similar) > 0:
-		f.add(severe, e.mend(smd.Fault{Kind: smd.BadMAC, MAC: e.mac.String()}),
+		f.add(severe, e.correct(e.mac, e.similar[0].mac),
 			"%s was not heard since %s; %s, which SMD does not know, differs in one digit and was", e.who(), stamp(e.born), e.similar[0].mac)
 	default:
 		f.add(doubtful, "", "%s was not heard since %s", e.who(), stamp(e.born))

@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/dhcptest"
+	"github.com/OpenCHAMI/coresmd/internal/status"
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 )
@@ -224,5 +226,97 @@ func TestExplainLarge(t *testing.T) {
 		if best > time.Second {
 			t.Errorf("%s: %v, want a second at most", word, best)
 		}
+	}
+}
+
+// What lint says to type mends SMD: each line is given to a shell, the words in capitals put in.
+func TestMends(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, dhcptest.SMDOptions{})
+	s.addNode(1, "192.0.2.11")
+	s.addNode(2)
+	s.addNode(3, "192.0.2.13")
+	s.addNode(4, "192.0.2.13")
+	s.addNode(5, "192.0.2.205")
+	s.addNode(6, "999.1.2.3")
+	s.smd.PostComponents(dhcptest.Component{ID: "x3000c0s7b0n0", State: "Ready", Type: "Node", NID: 1})
+	s.smd.PostInterfaces(
+		dhcptest.Interface{MAC: mac(7), ComponentID: "x3000c0s7b0n0", Addresses: dhcptest.IPs("192.0.2.17")},
+		dhcptest.Interface{MAC: mac(8), ComponentID: "x3000c0s8b0n0", Addresses: dhcptest.IPs("192.0.2.18")},
+		dhcptest.Interface{MAC: mac(9), Addresses: dhcptest.IPs("192.0.2.19")},
+	)
+	disabled := false
+	s.smd.PostComponents(dhcptest.Component{ID: "x3000c0s9b0n0", State: "Ready", Type: "Node", NID: 9, Enabled: &disabled})
+	s.serveChain("http_addr="+statusAddr, "respect_enabled=true", "subnet=192.0.2.0/24")
+	var faults []status.Fault
+	dhcptest.Eventually(t, takesUp, func() error { // what lies in a pool is known with the second poll
+		if faults = s.faults(); len(faults) != 8 {
+			return fmt.Errorf("%d faults: %+v", len(faults), faults)
+		}
+		return nil
+	})
+	kinds := make(map[string]int)
+	for i, f := range faults {
+		kinds[f.Kind]++
+		s.shell(strings.NewReplacer("ADDRESS", fmt.Sprintf("192.0.2.%d", 100+i), "XNAME", "x3000c0s9b0n0", "NUMBER", fmt.Sprint(100+i)).Replace(f.Mend))
+	}
+	want := map[string]int{"address-missing": 2, "address-twice": 1, "address-reserved": 1, "address-invalid": 1, "nid-twice": 1, "component-missing": 2}
+	if diff := cmp.Diff(want, kinds); diff != "" {
+		t.Errorf("faults (-want +got):\n%s", diff)
+	}
+	dhcptest.Eventually(t, takesUp, func() error {
+		if out, status := s.command("lint"); status != 0 || !strings.HasPrefix(out, "0 errors, 0 warnings in ") {
+			return fmt.Errorf("status %d\n%s", status, out)
+		}
+		return nil
+	})
+
+	// A disabled component, and a stranger whose MAC is that of a silent machine but for one digit.
+	s.mended("disabled", mac(9), "error: SMD says Enabled=false of ")
+	s.tester().ask(0x101, discover, 2*time.Second)
+	s.mended("wrong MAC", mac(0x101), "error: "+mac(0x101)+" is not in SMD; it differs in one digit from "+mac(1)+" of x3000c0s1b0n0, ")
+	if out, _ := s.command("explain", mac(0x101)); !strings.Contains(out, "\naddresses  192.0.2.11") {
+		t.Errorf("wrong MAC mended:\n%s", out)
+	}
+}
+
+// mended has the first finding about a machine mended as it says.
+func (s *site) mended(name, machine, want string) {
+	s.t.Helper()
+	out, _ := s.command("explain", machine)
+	finding, rest, _ := strings.Cut(out, "\n")
+	mend, _, _ := strings.Cut(rest, "\n")
+	mend, is := strings.CutPrefix(strings.TrimSpace(mend), "mend: ")
+	if !strings.HasPrefix(finding, want) || !is {
+		s.t.Fatalf("%s:\n%s", name, out)
+	}
+	s.shell(mend)
+	dhcptest.Eventually(s.t, takesUp, func() error {
+		if out, _ := s.command("explain", machine); strings.HasPrefix(out, want) {
+			return fmt.Errorf("%s:\n%s", name, out)
+		}
+		return nil
+	})
+}
+
+// faults are those that lint lists.
+func (s *site) faults() []status.Fault {
+	s.t.Helper()
+	out, _ := s.command("lint", "--format", "json")
+	var answer status.Faults
+	if err := json.Unmarshal([]byte(out), &answer); err != nil {
+		s.t.Fatalf("%v\n%s", err, out)
+	}
+	return answer.Faults
+}
+
+// shell has a line typed beside the server.
+func (s *site) shell(line string) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
+	defer cancel()
+	out, err := s.server.Command(ctx, "sh", "-c", strings.ReplaceAll(line, "curl ", "curl -sS --fail-with-body ")).CombinedOutput()
+	if err != nil {
+		s.t.Errorf("%s: %v\n%s", line, err, out)
 	}
 }
