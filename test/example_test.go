@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"text/template"
 	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/dhcptest"
@@ -90,12 +91,15 @@ func TestDemo(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
-	template, err := os.ReadFile("../resources/reboot.ipxe")
+	file, err := os.ReadFile("../resources/reboot.ipxe")
 	if err != nil {
 		t.Fatal(err)
 	}
-	script := strings.ReplaceAll(string(template), "{{.Server}}", "192.0.2.1")
-	want := strings.Replace(demonstration, "SIZE", strconv.Itoa(len(script)), 1)
+	var script bytes.Buffer
+	if err := template.Must(template.New("script").Parse(string(file))).Execute(&script, map[string]any{"Server": serverIP}); err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Replace(demonstration, "SIZE", strconv.Itoa(script.Len()), 1)
 	got, _, _ := strings.Cut(out.String(), "time=")
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
