@@ -116,6 +116,11 @@ bin/coredhcp-race: build/coredhcp/main.go $(SOURCES)
 	@CGO_ENABLED=1 $(GO) build -race -buildvcs=false -tags sqlite_omit_load_extension -o $@ ./build/coredhcp
 	@touch $@
 
+# The tests have the same with fewer reloads.
+.PHONY: test-reload
+test-reload: check-root build ## 100 reloads and 20 new binaries under load; nobody waits longer than a second; root
+	RELOADS=100 HANDOVERS=20 $(GO) test -count=1 -timeout 15m -run 'TestReload$$' -v ./test
+
 # The tests have the same with 100 machines and a link that is slower by as much.
 .PHONY: test-storm
 test-storm: check-root build ## 2,000 machines load by TFTP at once over 1 Gbit/s; root
