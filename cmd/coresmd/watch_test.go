@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"strings"
@@ -102,18 +103,23 @@ func TestBootTable(t *testing.T) {
 // TestWatchNobody has servers that end, that refuse, and that are not there.
 func TestWatchNobody(t *testing.T) {
 	t.Parallel()
-	ends := httptest.NewServer(status.New(status.Options{Events: func(uint64, int) status.Events { return status.Events{} }}))
-	go func() {
-		time.Sleep(100 * time.Millisecond)
-		ends.CloseClientConnections()
-	}()
+	ends := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprint(w, "event: tick\ndata: {}\n\n")
+	}))
 	t.Cleanup(ends.Close)
 	for words, want := range map[string]string{
-		"watch --server " + ends.URL:   "asking http://SCRIPTS: the server ended\nunexpected EOF",
-		"watch --server unix:/nowhere": "no server answers at unix:/nowhere; wanted a server here whose directive coresmd says http_socket=/nowhere, or another --server",
-		"watch --format yaml":          "--format yaml is not for watch; wanted table or json",
-		"watch a b":                    "accepts at most 1 arg(s), received 2",
-		"boots nothing":                `asking unix:FOLDER/socket: nothing is known of "nothing"`,
+		"watch --server " + ends.URL:    "asking http://SCRIPTS: the server ended",
+		"watch --server unix:/nowhere":  "no server answers at unix:/nowhere; wanted a server here whose directive coresmd says http_socket=/nowhere, or another --server",
+		"watch --format yaml":           "--format yaml is not for watch; wanted table or json",
+		"watch a b":                     "accepts at most 1 arg(s), received 2",
+		"preflight --client pxe":        `--client "pxe"; wanted bios, uefi, ipxe`,
+		"preflight --parallel 0":        "--parallel 0; wanted 1 to 256",
+		"preflight nothing":             `asking unix:FOLDER/socket: nothing is known of "nothing"`,
+		"preflight 02:00:00:00:00:77":   "02:00:00:00:00:77 is no machine of SMD",
+		"preflight --state /none/state": "--state: open /none/state: no such file or directory",
+		"preflight --state /etc/passwd": `--state: /etc/passwd is no file of an earlier run: "root:x:0:0:root:/root:/bin/bash"`,
+		"boots nothing":                 `asking unix:FOLDER/socket: nothing is known of "nothing"`,
 	} {
 		if diff := cmp.Diff(said{Err: "coresmd: " + want + "\n", Status: exitFailed}, run(t, strings.Fields(words)...)); diff != "" {
 			t.Errorf("coresmd %s (-want +got):\n%s", words, diff)
