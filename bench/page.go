@@ -32,7 +32,7 @@ func writePage(o options, l *ledger) error {
 		"Targets":    table([]string{"", "target", "measured"}, rows),
 		"Saturation": table(saturationHead, numbers(l, []peer{ours, lines, stock, kea, masq, echo}, saturation[:])),
 		"Bursts":     table(burstHead, numbers(l, []peer{ours, stock, kea}, bursts[:])),
-		"New":        table(newHead, numbers(l, []peer{ours, stock, kea}, newcomers[:])),
+		"New":        table(newHead, numbers(l, []peer{ours, asks, stock, kea}, newcomers[:])),
 		"Refresh":    table(refreshHead, numbers(l, []peer{ours}, refreshes[:])),
 	})
 	if err != nil {

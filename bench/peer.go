@@ -32,9 +32,10 @@ type peer struct {
 }
 
 var (
-	ours  = peer{name: "coresmd", title: "coresmd", start: coresmd("bin/coredhcp", "warning")}
-	lines = peer{name: "coresmd-info", title: "coresmd, a line per exchange", start: coresmd("bin/coredhcp", "info")}
-	stock = peer{name: "stock", title: "stock CoreDHCP with coresmd", start: coresmd("bin/coredhcp-stock", "warning")}
+	ours  = peer{name: "coresmd", title: "coresmd", start: coresmd("bin/coredhcp", "warning", "0")}
+	lines = peer{name: "coresmd-info", title: "coresmd, a line per exchange", start: coresmd("bin/coredhcp", "info", "0")}
+	asks  = peer{name: "coresmd-asks", title: "coresmd, SMD is asked for each", start: coresmd("bin/coredhcp", "warning", "200ms")}
+	stock = peer{name: "stock", title: "stock CoreDHCP with coresmd", start: coresmd("bin/coredhcp-stock", "warning", "0")}
 	kea   = peer{name: "kea", title: "Kea", start: startKea}
 	masq  = peer{name: "dnsmasq", title: "dnsmasq", start: startDnsmasq}
 	echo  = peer{name: "echo", title: "UDP echo", start: startEcho}
@@ -53,16 +54,17 @@ const coresmdConfig = `server4:
     - dns: %[2]v
     - router: %[3]v
     - netmask: 255.254.0.0
-    - coresmd: svc_base_uri=%[4]s ipxe_base_uri=http://%[1]v:8081 cache_valid=%[5]v lease_time=1h tftp=off snapshot_file=off
+    - coresmd: svc_base_uri=%[4]s ipxe_base_uri=http://%[1]v:8081 cache_valid=%[5]v lease_time=1h lookup_wait=%[10]s tftp=off snapshot_file=off
     - bootloop: lease_file=%[6]s/leases.db lease_time=1h subnet=%[7]v,pool:%[8]v-%[9]v
 `
 
-// coresmd returns how a CoreDHCP with the plugins is started.
-func coresmd(binary, level string) func(*stage, duty) *exec.Cmd {
+// coresmd returns how a CoreDHCP with the plugins is started. wait is how long
+// a machine that is not known waits for SMD's word; the others ask nobody.
+func coresmd(binary, level, wait string) func(*stage, duty) *exec.Cmd {
 	return func(s *stage, d duty) *exec.Cmd {
 		dir := s.TempDir()
 		config := filepath.Join(dir, "config.yaml")
-		s.write(config, fmt.Sprintf(coresmdConfig, serverIP, dnsIP, routerIP, d.inventory.URL(), d.refresh, dir, network, poolIP, poolEnd))
+		s.write(config, fmt.Sprintf(coresmdConfig, serverIP, dnsIP, routerIP, d.inventory.URL(), d.refresh, dir, network, poolIP, poolEnd, wait))
 		path, err := filepath.Abs(binary)
 		if err != nil {
 			s.Fatal(err)

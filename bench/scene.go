@@ -56,7 +56,7 @@ func scenes(part float64) []scene {
 	many.Clients = machinesMany
 	long := known
 	long.Mode, long.Rate, long.Clients, long.For = load.Rate, 1000, machinesMany, scaled(10*time.Second)
-	strange.Mode, strange.Window, strange.Once = load.Window, window, true
+	strange.Mode, strange.Window, strange.Once = load.Window, 4*window, true
 	strange.First, strange.Clients, strange.Base = 1<<24, 90_000, nobody
 	newcomers := strange
 	newcomers.Mode, newcomers.Rate = load.Rate, 2000
@@ -75,7 +75,7 @@ func scenes(part float64) []scene {
 		{burstMany, []peer{ours}, []peer{stock, kea}, large, crowds(many), lengthy},
 		{quietScene, []peer{ours}, nil, large, crowds(long), short},
 		{refreshScene, []peer{ours}, nil, looking, crowds(long), short},
-		{strangersScene, []peer{ours, stock, kea}, nil, open, crowds(strange), short},
+		{strangersScene, []peer{ours, stock, kea}, []peer{asks}, open, crowds(strange), short},
 		{calmScene, []peer{ours, stock, kea}, nil, open, crowds(paced), short},
 		{busyScene, []peer{ours, stock, kea}, nil, open, crowds(newcomers, paced), short},
 	}

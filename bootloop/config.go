@@ -16,6 +16,7 @@ import (
 
 // A config is one directive, read but not acted upon.
 type config struct {
+	six           bool // it stands in server6
 	leaseFile     string
 	leaseTime     time.Duration
 	offerTime     time.Duration
@@ -40,7 +41,7 @@ func (c *config) options() args.Options {
 	return args.Options{
 		{
 			Name: "lease_file", Value: args.String(&c.leaseFile, "a file"), Required: true,
-			Help: "SQLite file that keeps the leases. It is created if need be; one that earlier releases or CoreDHCP's `range` wrote is taken over.",
+			Help: "SQLite file that keeps the leases. It is created if need be; one that earlier releases or CoreDHCP's `range` wrote is taken over. In server6 `-v6` is added to its name.",
 		},
 		{
 			Name: "lease_time", Value: args.LeaseTime(&c.leaseTime), Default: "5m",
@@ -48,7 +49,7 @@ func (c *config) options() args.Options {
 		},
 		{
 			Name: "script_path", Value: args.String(&c.scriptPath, "a file name"), Default: "default",
-			Help: "Boot script that iPXE clients are sent to, by TFTP. `default` and `reboot.ipxe` are the built-in reboot script.",
+			Help: "Boot script that iPXE clients are sent to, by TFTP, or a URL. `default` and `reboot.ipxe` are the built-in reboot script.",
 		},
 		{
 			Name: "renew", Value: args.OneOf(&c.renew, "ack", "nak"), Default: "nak",
@@ -118,9 +119,19 @@ func parseSubnetPool(text string) (link.Network, error) {
 	return link.ParseNetwork(words[0] + ",pool:" + words[1] + "-" + words[2])
 }
 
-// parse reads the words of a directive. It touches nothing outside.
-func parse(words []string) (config, error) {
-	var c config
+// file is the lease file. That of DHCPv6 is a file of its own: each family has
+// its lock, its log and its faults to itself.
+func (c *config) file() string {
+	if c.six {
+		return c.leaseFile + "-v6"
+	}
+	return c.leaseFile
+}
+
+// parse reads the words of a directive of server4, or of server6. It touches
+// nothing outside.
+func parse(words []string, six bool) (config, error) {
+	c := config{six: six}
 	given, err := c.options().Parse(words, forms()...)
 	var mistakes []error
 	if err != nil {
@@ -148,17 +159,36 @@ func (c *config) validate(given args.Given, read bool) error {
 		for _, r := range n.Pools {
 			errs = append(errs, c.addPool(i, r))
 		}
-		if n.Prefix.IsValid() && !n.Prefix.Addr().Is4() {
-			errs = append(errs, fmt.Errorf("subnet %v is not IPv4; DHCPv6 has none of its own yet", n.Prefix))
+		if n.Prefix.IsValid() {
+			errs = append(errs, c.belongs(n))
 		}
 	}
 	asked := given.Set["subnet"] || given.Set["subnet_pool"] || given.Set["ipv4_start"]
 	if len(c.pools) == 0 && !given.Unread && (read || !asked) && errors.Join(errs...) == nil {
-		errs = append(errs, errors.New("no pool; wanted ipv4_start and ipv4_end, or subnet=CIDR,pool:START-END"))
+		errs = append(errs, errors.New("no pool; wanted "+c.wanted()))
 	}
 	known := slices.DeleteFunc(slices.Clone(c.networks), func(n link.Network) bool { return !n.Prefix.IsValid() })
 	c.table, err = link.NewTable(known)
 	return errors.Join(append(errs, err)...)
+}
+
+// wanted says how a pool is declared.
+func (c *config) wanted() string {
+	if c.six {
+		return "subnet=PREFIX,pool:START-END, such as subnet=2001:db8::/64,pool:2001:db8::1000-2001:db8::1fff"
+	}
+	return "ipv4_start and ipv4_end, or subnet=CIDR,pool:START-END"
+}
+
+// belongs says what is wrong with a network of the other family.
+func (c *config) belongs(n link.Network) error {
+	switch six := n.Prefix.Addr().Is6(); {
+	case six && !c.six:
+		return fmt.Errorf("subnet %v is IPv6; it belongs to the bootloop directive of server6", n.Prefix)
+	case !six && c.six:
+		return fmt.Errorf("subnet %v is IPv4; it belongs to the bootloop directive of server4. This one wants %s", n.Prefix, c.wanted())
+	}
+	return nil
 }
 
 // singlePool returns the network of the older single range, whose prefix
@@ -168,6 +198,8 @@ func (c *config) singlePool(given args.Given) ([]link.Network, error) {
 	switch {
 	case !start && !end:
 		return nil, nil
+	case c.six:
+		return nil, errors.New("ipv4_start and ipv4_end belong to the bootloop directive of server4. This one wants " + c.wanted())
 	case given.Set["subnet_pool"] || given.Set["subnet"]:
 		return nil, errors.New("ipv4_start and ipv4_end stand beside subnet or subnet_pool; wanted one of the two ways")
 	case !start || !end:

@@ -19,8 +19,8 @@ type settings struct {
 }
 
 func settingsOf(c config) settings {
-	s := settings{c.leaseFile, c.scriptPath, c.leaseTime, c.offerTime, c.declineTime, c.renew, c.authoritative, nil, nil}
-	for _, n := range newNetworks4(c) {
+	s := settings{c.file(), c.scriptPath, c.leaseTime, c.offerTime, c.declineTime, c.renew, c.authoritative, nil, nil}
+	for _, n := range newNetworks(c) {
 		s.Networks = append(s.Networks, n.String())
 	}
 	for _, p := range c.pools {
@@ -60,7 +60,7 @@ func TestDirectives(t *testing.T) {
 			settings{"/tmp/coredhcp.db", "/wait.ipxe", 90 * time.Second, 5 * time.Second, time.Minute, true, true, []string{"192.0.2.0/24"}, []string{"192.0.2.10-192.0.2.19"}},
 		},
 	} {
-		got, err := parse(strings.Fields(c.words))
+		got, err := parse(strings.Fields(c.words), false)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -82,7 +82,7 @@ func TestDirectiveMistakes(t *testing.T) {
 		"two ways":        {`lease_file=/x ipv4_start=192.0.2.1 ipv4_end=192.0.2.9 subnet=192.0.2.0/24,pool:192.0.2.20-192.0.2.29`, "ipv4_start and ipv4_end stand beside subnet or subnet_pool; wanted one of the two ways"},
 		"overlap":         {`lease_file=/x subnet=192.0.2.0/24,pool:192.0.2.1-192.0.2.9,pool:192.0.2.9-192.0.2.20`, "pool 192.0.2.9-192.0.2.20 overlaps pool 192.0.2.1-192.0.2.9"},
 		"declared twice":  {`lease_file=/x subnet=192.0.2.0/24,router:192.0.2.1,pool:192.0.2.10-192.0.2.19 subnet=192.0.2.0/24,pool:192.0.2.20-192.0.2.29`, "subnet 192.0.2.0/24 is declared twice"},
-		"IPv6":            {`lease_file=/x subnet=2001:db8::/64,pool:2001:db8::1-2001:db8::9`, "subnet 2001:db8::/64 is not IPv4; DHCPv6 has none of its own yet"},
+		"IPv6":            {`lease_file=/x subnet=2001:db8::/64,pool:2001:db8::1-2001:db8::9`, "subnet 2001:db8::/64 is IPv6; it belongs to the bootloop directive of server6"},
 		"several": {`lease_file= lease_time=0s subnet_pool=192.0.2.0/24,192.0.2.1 renew=yes ipv4_start=x colour=red`, `argument 1 "lease_file=": lease_file is empty; wanted a file
 argument 2 "lease_time=0s": lease_time: too short; wanted a duration of at least 1s such as 30s, 5m or 1h
 argument 3 "subnet_pool=192.0.2.0/24,192.0.2.1": subnet_pool: 2 parts; wanted CIDR,START,END
@@ -92,7 +92,7 @@ argument 6 "colour=red": unknown key "colour"; wanted one of lease_file, lease_t
 ipv4_start and ipv4_end stand beside subnet or subnet_pool; wanted one of the two ways`},
 		"three words": {`/x 192.0.2.1 192.0.2.9`, "3 words; wanted key=value words or the 4 words LEASE_FILE LEASE_TIME IPV4_START IPV4_END or the 5 words LEASE_FILE SCRIPT_PATH LEASE_TIME IPV4_START IPV4_END"},
 	} {
-		_, err := parse(strings.Fields(c.words))
+		_, err := parse(strings.Fields(c.words), false)
 		if err == nil {
 			t.Errorf("%s: no error", name)
 			continue

@@ -1,80 +1,60 @@
 package bootloop
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
-	"github.com/OpenCHAMI/coresmd/internal/audit"
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
-	"github.com/OpenCHAMI/coresmd/internal/journal"
 	"github.com/OpenCHAMI/coresmd/internal/lease"
 	"github.com/OpenCHAMI/coresmd/internal/link"
 	"github.com/OpenCHAMI/coresmd/internal/netboot"
 	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/insomniacslk/dhcp/dhcpv4"
-	"github.com/sirupsen/logrus"
 )
-
-// notTheHolder is why a RELEASE or a DECLINE changes nothing.
-const notTheHolder = "not the holder"
-
-// commitLimit bounds the wait for a lease to be on disk. A client repeats its
-// request sooner than that.
-const commitLimit = 5 * time.Second
 
 // A handler4 answers DHCPv4 requests of machines nobody knows.
 type handler4 struct {
-	config
-	process  *process.Process
-	log      *logrus.Entry
-	metrics  *metrics
-	leases   *lease.Table
-	journal  *journal.Journal
-	audit    *audit.Log  // nil: none
+	*service
 	networks []*network4 // as in config
 	times    []dhcpv4.Modifier
-	boot     func() *netboot.Boot // what coresmd tells machines, else what is usual
 	replies  *netboot.Replies4
-	infra    *infrastructure
-	quiet    [len(reasonNames)]process.Limit // of reasons that a storm would repeat
+}
+
+func newHandler4(s *service) *handler4 {
+	h := &handler4{
+		service: s, networks: newNetworks4(s.nets),
+		times:   exchange.NewTimes(s.leaseTime).Modifiers(),
+		replies: netboot.NewReplies4(netboot.DefaultLoaders()),
+	}
+	process.Publish(s.process, "dry run of DHCPv4", h.try)
+	s.process.ReleaseTaken.Store(true)
+	return h
 }
 
 // An exchange4 is one request on its way through the handler.
 type exchange4 struct {
+	inquiry
 	req      *dhcpv4.DHCPv4
 	prepared *dhcpv4.DHCPv4
-	ask      exchange.Request
-	relayed  netip.Addr
-	self     netip.Addr
-	server   netip.Addr
-	mac      lease.MAC
-	network  int // index of the client's network; none: -1
-	addr     netip.Addr
-	dry      bool                 // nothing is changed, counted or logged by this exchange
 	relay    *dhcpv4.RelayOptions // option 82; nil: none that parses
-	left     time.Duration        // of a lease that could not be renewed; else 0
-	client   netboot.Client
-	bootfile string
-	why      reason
-	detail   string
+	self     netip.Addr           // our server identifier
+	server   netip.Addr           // the identifier by which the client knows us
 }
 
-// Handle is the handler that CoreDHCP calls. Bootloop is the end of its chain.
-func (h *handler4) Handle(req, resp *dhcpv4.DHCPv4) (reply *dhcpv4.DHCPv4, stop bool) {
+// Handle answers a request. Bootloop is the end of the chain. Stock CoreDHCP
+// calls it without an origin.
+func (h *handler4) Handle(req, resp *dhcpv4.DHCPv4, from process.Origin) (reply *dhcpv4.DHCPv4, stop bool) {
 	defer exchange.Recover(func(value any, stack []byte) {
 		h.recovered(req, value, stack)
 		reply, stop = nil, true
 	})
-	x := exchange4{req: req, prepared: resp, network: -1}
+	x := exchange4{inquiry: inquiry{from: from, network: -1}, req: req, prepared: resp}
 	began := time.Now()
 	v, reply := h.answer(&x)
 	h.metrics.count(x.ask.State, v, x.why, began)
-	h.logExchange(&x, v)
-	h.note(&x, v, began)
+	h.logExchange(&x.inquiry, v, func() map[string]any { return x.ask.Fields(req) })
+	h.note4(&x, v, began)
 	return reply, true
 }
 
@@ -88,6 +68,13 @@ func (h *handler4) answer(x *exchange4) (v exchange.Verdict, reply *dhcpv4.DHCPv
 		reply = exchange.Nak(x.req, x.prepared, x.server, x.nakText())
 	}
 	return v, reply
+}
+
+// try says what this plugin would make of a request. Nothing changes by it.
+func (h *handler4) try(req, resp *dhcpv4.DHCPv4, from process.Origin) exchange.Dry {
+	x := exchange4{inquiry: inquiry{from: from, network: -1, dry: true}, req: req, prepared: resp}
+	v, reply := h.answer(&x)
+	return exchange.Dry{Verdict: v, Reply: reply, Reason: x.reason()}
 }
 
 // decide takes a request to its verdict.
@@ -110,7 +97,10 @@ func (h *handler4) decide(x *exchange4) exchange.Verdict {
 	}
 	x.server = exchange.ServerID(x.relay, x.self)
 	if !x.dry {
-		h.infra.see(x.self, x.prepared.Router())
+		h.infra.see(x.self)
+		for _, router := range x.prepared.Router() {
+			h.infra.see(exchange.Addr(router))
+		}
 	}
 	x.network = h.networkOf(x)
 	return h.byState(x)
@@ -132,12 +122,12 @@ func (h *handler4) byState(x *exchange4) exchange.Verdict {
 		h.describe(x)
 		return exchange.Ack
 	case exchange.Release:
-		if !h.leases.Release(lease.Of(x.mac), x.ask.Addr) {
+		if !h.leases.Release(x.holder(), x.ask.Addr) {
 			return x.because(exchange.Drop, released, notTheHolder)
 		}
 		return x.because(exchange.Drop, released, "freed")
 	case exchange.Decline:
-		if !h.leases.Decline(lease.Of(x.mac), x.ask.Addr) {
+		if !h.leases.Decline(x.holder(), x.ask.Addr) {
 			return x.because(exchange.Drop, declined, notTheHolder)
 		}
 		return x.because(exchange.Drop, declined, x.ask.Addr.String()+" is in use by somebody else")
@@ -145,21 +135,20 @@ func (h *handler4) byState(x *exchange4) exchange.Verdict {
 	return x.because(exchange.Drop, noState, "")
 }
 
+// holder is the client as the lease table knows it.
+func (x *exchange4) holder() lease.Client { return lease.Of(x.mac) }
+
 // discover is the verdict on a DISCOVER (RFC 2131 section 4.3.1).
 func (h *handler4) discover(x *exchange4) exchange.Verdict {
 	if x.network < 0 {
 		return x.because(exchange.Drop, noPool, h.from(x))
 	}
-	if _, holds := h.leases.Held(lease.Of(x.mac)); !holds && !h.unsynced && h.process.StrangersUnknown.Load() {
+	if _, holds := h.leases.Held(x.holder()); !holds && h.strangerUnknown() {
 		return x.because(exchange.Drop, notLoaded, "")
 	}
-	acquire := h.leases.Acquire
-	if x.dry {
-		acquire = h.leases.Peek
-	}
-	l, err := acquire(lease.Of(x.mac), h.networks[x.network].pools...)
+	l, err := h.acquire(&x.inquiry, x.holder())
 	if err != nil {
-		return x.because(exchange.Drop, exhausted, h.networks[x.network].String())
+		return x.because(exchange.Drop, exhausted, h.nets[x.network].String())
 	}
 	x.addr = l.Addr
 	h.describe(x)
@@ -175,22 +164,20 @@ func (h *handler4) selecting(x *exchange4) exchange.Verdict {
 		return exchange.Ack
 	}
 	if x.ask.Server != x.self && x.ask.Server != x.server {
-		h.leases.Forget(lease.Of(x.mac))
+		h.leases.Forget(x.holder())
 		return x.because(exchange.Drop, otherServer, x.ask.Server.String())
 	}
-	if !h.inNetwork(x) {
+	if !h.inNetwork(&x.inquiry, x.ask.Addr) {
 		return h.refuse(x, notOffered, "")
 	}
-	ctx, cancel := context.WithTimeout(h.process.Context(), commitLimit)
-	defer cancel()
-	l, err := h.leases.Confirm(ctx, lease.Of(x.mac), x.ask.Addr, x.req.HostName())
+	l, err := h.confirm(x.holder(), x.ask.Addr, x.req.HostName())
 	return h.committed(x, l, err)
 }
 
 // committed is the verdict on a lease that was to be written.
 func (h *handler4) committed(x *exchange4, l lease.Lease, err error) exchange.Verdict {
 	switch {
-	case errors.Is(err, lease.ErrNotOffered), errors.Is(err, lease.ErrNotLeased):
+	case unheld(err):
 		return h.refuse(x, notOffered, "")
 	case err != nil:
 		return h.unwritten(x, l, err)
@@ -214,11 +201,10 @@ func (h *handler4) refuse(x *exchange4, why reason, detail string) exchange.Verd
 // acknowledged that a restart would lose. A lease that the client had before
 // goes on for the time it has left.
 func (h *handler4) unwritten(x *exchange4, before lease.Lease, err error) exchange.Verdict {
-	left := time.Until(before.Expires).Truncate(time.Second)
-	if !before.Addr.IsValid() || left <= 0 {
+	if x.left = leftOf(before); x.left == 0 {
 		return x.because(exchange.Drop, notWritten, err.Error())
 	}
-	x.addr, x.left = before.Addr, left
+	x.addr = before.Addr
 	h.describe(x)
 	return x.because(exchange.Ack, notWritten, "the time that is left: "+err.Error())
 }
@@ -226,9 +212,9 @@ func (h *handler4) unwritten(x *exchange4, before lease.Lease, err error) exchan
 // returning is the verdict on a REQUEST of a client that has an address or
 // remembers one.
 func (h *handler4) returning(x *exchange4) exchange.Verdict {
-	held, holds := h.leases.Held(lease.Of(x.mac))
-	if holds && held.Addr == x.ask.Addr && h.inNetwork(x) {
-		return h.extend(x)
+	held, holds := h.leases.Held(x.holder())
+	if holds && held.Addr == x.ask.Addr && h.inNetwork(&x.inquiry, x.ask.Addr) {
+		return h.renewed(x)
 	}
 	_, pooled := h.leases.PoolOf(x.ask.Addr)
 	switch {
@@ -242,18 +228,16 @@ func (h *handler4) returning(x *exchange4) exchange.Verdict {
 	return x.because(exchange.Drop, elsewhere, "")
 }
 
-// extend is the verdict on the renewal of a temporary lease. A NAK lets the
+// renewed is the verdict on the renewal of a temporary lease. A NAK lets the
 // client ask anew, and its address stays reserved for it.
-func (h *handler4) extend(x *exchange4) exchange.Verdict {
+func (h *handler4) renewed(x *exchange4) exchange.Verdict {
 	if h.process.Claimed(x.ask.Addr) {
 		return x.because(exchange.NakReply, claimed, "")
 	}
 	if !h.renew {
 		return x.because(exchange.NakReply, renewal, "")
 	}
-	ctx, cancel := context.WithTimeout(h.process.Context(), commitLimit)
-	defer cancel()
-	l, err := h.leases.Extend(ctx, lease.Of(x.mac), x.ask.Addr, x.req.HostName())
+	l, err := h.extend(x.holder(), x.ask.Addr, x.req.HostName())
 	return h.committed(x, l, err)
 }
 
@@ -280,12 +264,6 @@ func (h *handler4) standIn(x *exchange4) bool {
 	return self.IsValid()
 }
 
-// because notes the reason of a verdict.
-func (x *exchange4) because(v exchange.Verdict, why reason, detail string) exchange.Verdict {
-	x.why, x.detail = why, detail
-	return v
-}
-
 func (x *exchange4) nakText() string {
 	switch x.why {
 	case probe:
@@ -294,62 +272,4 @@ func (x *exchange4) nakText() string {
 		return "temporary lease: ask anew"
 	}
 	return fmt.Sprintf("%v is not the address of this machine", x.ask.Addr)
-}
-
-// recovered reports a panic of the handler with the packet that caused it.
-func (h *handler4) recovered(req *dhcpv4.DHCPv4, value any, stack []byte) {
-	h.metrics.drops[panicked].Inc()
-	h.metrics.panics.Inc()
-	h.log.WithFields(logrus.Fields{"packet": exchange.Dump(req), "panic": value}).Errorf("packet dropped after a panic\n%s", stack)
-}
-
-// storms are the reasons whose lines are printed once a minute.
-var storms = []reason{noPool, exhausted, notLoaded, notWritten}
-
-// level is that of the line of an exchange.
-func (h *handler4) level(x *exchange4) logrus.Level {
-	switch {
-	case x.why == probe:
-		return logrus.DebugLevel
-	case slices.Contains(storms, x.why) && !h.quiet[x.why].Allow(time.Now()):
-		return logrus.DebugLevel
-	case x.why == notWritten, x.why == notLoaded:
-		return logrus.ErrorLevel
-	case x.why == exhausted, x.why == declined:
-		return logrus.WarnLevel
-	}
-	return logrus.InfoLevel
-}
-
-// logExchange writes the line of one exchange. Nothing is formatted that is
-// not printed.
-func (h *handler4) logExchange(x *exchange4, v exchange.Verdict) {
-	level := h.level(x)
-	if !h.log.Logger.IsLevelEnabled(level) {
-		return
-	}
-	fields := logrus.Fields(x.ask.Fields(x.req))
-	if level < logrus.DebugLevel {
-		if held := h.quiet[x.why].Held(); held > 0 {
-			fields["held_back"] = held // lines like this one
-		}
-	}
-	if x.addr.IsValid() {
-		fields["ip"] = x.addr.String()
-	}
-	if x.bootfile != "" {
-		fields["bootfile"] = x.bootfile
-	}
-	if text := x.reason(); text != "" {
-		fields["reason"] = text
-	}
-	h.log.WithFields(fields).Log(level, v.String())
-}
-
-func (x *exchange4) reason() string {
-	text := x.why.String()
-	if x.detail != "" && text != "" {
-		text += ": "
-	}
-	return text + x.detail
 }

@@ -36,7 +36,7 @@ func newBench(tb testing.TB, words string) bench {
 
 func open(tb testing.TB, file, words string) bench {
 	tb.Helper()
-	c, err := parse(strings.Fields("lease_file=" + file + " " + words))
+	c, err := parse(strings.Fields("lease_file="+file+" "+words), false)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -44,11 +44,11 @@ func open(tb testing.TB, file, words string) bench {
 	logger.SetLevel(logrus.DebugLevel)
 	p := process.New()
 	tb.Cleanup(p.Stop)
-	h, err := start(c, p, logrus.NewEntry(logger))
+	s, err := start(c, p, logrus.NewEntry(logger))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return bench{tb, h, hook, p, file}
+	return bench{tb, newHandler4(s), hook, p, file}
 }
 
 const (
@@ -79,10 +79,15 @@ func earlier() handler.Handler4 {
 	return dhcptest.Earlier(dhcpv4.WithNetmask(net.CIDRMask(24, 32)), dhcpv4.WithRouter(ip("192.0.2.254")), dhcpv4.WithDNS(ip("192.0.2.53")))
 }
 
+// handle is the plugin as stock CoreDHCP calls it.
+func (b bench) handle(req, resp *dhcpv4.DHCPv4) (*dhcpv4.DHCPv4, bool) {
+	return b.plugin.Handle(req, resp, process.Origin{})
+}
+
 // send takes a message through the chain.
 func (b bench) send(mac string, kind dhcpv4.MessageType, with ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
 	b.tb.Helper()
-	reply, ended := dhcptest.Exchange4(b.tb, dhcptest.Request4(b.tb, mac, kind, with...), dhcptest.ServerID(self), earlier(), b.plugin.Handle)
+	reply, ended := dhcptest.Exchange4(b.tb, dhcptest.Request4(b.tb, mac, kind, with...), dhcptest.ServerID(self), earlier(), b.handle)
 	if !ended {
 		b.tb.Error("a message was passed on: bootloop is the end of the chain")
 	}
@@ -124,13 +129,13 @@ func (b bench) dora(mac string, with ...dhcpv4.Modifier) string {
 	return b.say(mac, request, append(with, server(self), requested(offer.YourIPAddr.String()))...)
 }
 
-const network = "subnet=192.0.2.0/24,pool:192.0.2.200-192.0.2.201"
+const netWords = "subnet=192.0.2.0/24,pool:192.0.2.200-192.0.2.201"
 
 // TestHandshake has the rows of the protocol's table on one pool of two
 // addresses, in the order in which they happen.
 func TestHandshake(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, network)
+	b := newBench(t, netWords)
 	for i, step := range []struct {
 		got  string
 		want string
@@ -175,37 +180,37 @@ func TestReplies(t *testing.T) {
 		with  []dhcpv4.Modifier
 		line  string
 	}{
-		"offer": {network, false, one, discover, nil, `info OFFER mac="02:00:00:00:00:01" message="DISCOVER" state="discover" ip="192.0.2.200"`},
+		"offer": {netWords, false, one, discover, nil, `info OFFER mac="02:00:00:00:00:01" message="DISCOVER" state="discover" ip="192.0.2.200"`},
 		"ack": {
-			network, true, one, request, with(server(self), requested("192.0.2.200"), raw(61, 1, 2, 3)),
+			netWords, true, one, request, with(server(self), requested("192.0.2.200"), raw(61, 1, 2, 3)),
 			`info ACK mac="02:00:00:00:00:01" message="REQUEST" state="selecting" ip="192.0.2.200"`,
 		},
 		"nak-renewal": {
-			network, true, one, request, with(ciaddr("192.0.2.200"), raw(61, 1, 2, 3)),
+			netWords, true, one, request, with(ciaddr("192.0.2.200"), raw(61, 1, 2, 3)),
 			`info NAK mac="02:00:00:00:00:01" message="REQUEST" state="renewing" ip="192.0.2.200" reason="renewal of a temporary lease, renew=ack would allow it"`,
 		},
 		"nak-relayed": {
-			network, true, one, request, with(ciaddr("192.0.2.200"), relay("192.0.2.9"), raw(82, 1, 2, 'e', '0')),
+			netWords, true, one, request, with(ciaddr("192.0.2.200"), relay("192.0.2.9"), raw(82, 1, 2, 'e', '0')),
 			`info NAK mac="02:00:00:00:00:01" message="REQUEST" state="renewing" ip="192.0.2.200" giaddr="192.0.2.9" reason="renewal of a temporary lease, renew=ack would allow it"`,
 		},
 		"ack-renewal": {
-			network + " renew=ack lease_time=90s", true, one, request, with(ciaddr("192.0.2.200")),
+			netWords + " renew=ack lease_time=90s", true, one, request, with(ciaddr("192.0.2.200")),
 			`info ACK mac="02:00:00:00:00:01" message="REQUEST" state="renewing" ip="192.0.2.200"`,
 		},
 		"authoritative": {
-			network + " authoritative=true", false, one, request, with(ciaddr("192.0.2.77")),
+			netWords + " authoritative=true", false, one, request, with(ciaddr("192.0.2.77")),
 			`info NAK mac="02:00:00:00:00:01" message="REQUEST" state="renewing" ip="192.0.2.77" reason="an address that another server may have given out: authoritative=true"`,
 		},
 		"firmware": {
-			network, false, one, discover, with(pxe(iana.EFI_X86_64)),
+			netWords, false, one, discover, with(pxe(iana.EFI_X86_64)),
 			`info OFFER mac="02:00:00:00:00:01" message="DISCOVER" state="discover" ip="192.0.2.200" bootfile="ipxe-x86_64.efi"`,
 		},
 		"ipxe": {
-			network, false, one, discover, with(raw(77, 'i', 'P', 'X', 'E')),
+			netWords, false, one, discover, with(raw(77, 'i', 'P', 'X', 'E')),
 			`info OFFER mac="02:00:00:00:00:01" message="DISCOVER" state="discover" ip="192.0.2.200" bootfile="default"`,
 		},
 		"ipxe-script": {
-			network + " script_path=/site/wait.ipxe", false, one, discover, with(raw(175, 1, 1, 1)),
+			netWords + " script_path=/site/wait.ipxe", false, one, discover, with(raw(175, 1, 1, 1)),
 			`info OFFER mac="02:00:00:00:00:01" message="DISCOVER" state="discover" ip="192.0.2.200" bootfile="/site/wait.ipxe"`,
 		},
 		"single-range": {
@@ -225,7 +230,7 @@ func TestReplies(t *testing.T) {
 			`info OFFER mac="02:00:00:00:00:01" message="DISCOVER" state="discover" ip="198.51.100.20" giaddr="198.51.100.1"`,
 		},
 		"inform": {
-			network, false, one, inform, with(ciaddr("192.0.2.77")),
+			netWords, false, one, inform, with(ciaddr("192.0.2.77")),
 			`info ACK mac="02:00:00:00:00:01" message="INFORM" state="inform" ip="192.0.2.77"`,
 		},
 	} {
@@ -305,7 +310,7 @@ func TestAnotherServer(t *testing.T) {
 // known machines: holders go on, nothing new is offered.
 func TestInventoryNeverLoaded(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, network)
+	b := newBench(t, netWords)
 	b.dora(one)
 	b.p.StrangersUnknown.Store(true)
 	b.log.Reset()
@@ -373,10 +378,10 @@ func TestInfrastructure(t *testing.T) {
 // moved: the server starts, warns and gives out the new pool.
 func TestRestart(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, network)
+	b := newBench(t, netWords)
 	b.dora(one)
 	b.p.Stop()
-	b = open(t, b.file, network)
+	b = open(t, b.file, netWords)
 	if got := b.say(one, request, ciaddr("192.0.2.200")); got != "NAK" {
 		t.Errorf("renewal after a restart: %s", got)
 	}
@@ -402,7 +407,7 @@ func TestRestart(t *testing.T) {
 // TestPanic has a handler that panics: the packet is dropped and shown.
 func TestPanic(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, network)
+	b := newBench(t, netWords)
 	b.plugin.networks = nil
 	b.plugin.place = nil
 	b.plugin.leases = nil
@@ -434,7 +439,7 @@ func FuzzHandler4(f *testing.F) {
 			f.Add(dhcptest.Request4(f, one, kind, with...).ToBytes())
 		}
 	}
-	b := newBench(f, network)
+	b := newBench(f, netWords)
 	f.Fuzz(func(t *testing.T, octets []byte) {
 		req, err := dhcpv4.FromBytes(octets)
 		if err != nil {
@@ -446,7 +451,7 @@ func FuzzHandler4(f *testing.F) {
 		}
 		dhcptest.ServerID(self)(req, prepared)
 		b.log.Reset()
-		reply, ended := b.plugin.Handle(req, prepared)
+		reply, ended := b.handle(req, prepared)
 		if e := b.log.LastEntry(); e.Data["panic"] != nil {
 			t.Fatalf("panic: %v\n%s", e.Data["panic"], e.Message)
 		}

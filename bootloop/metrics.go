@@ -15,6 +15,7 @@ type reason uint8
 const (
 	fine reason = iota
 	badHardware
+	malformed
 	noState
 	noServerID
 	otherServer
@@ -38,6 +39,7 @@ const (
 var reasonNames = [...]string{
 	fine:         "",
 	badHardware:  "hardware address",
+	malformed:    "not a request of a client",
 	noState:      "request without address and server",
 	noServerID:   "no server identifier",
 	otherServer:  "another server's",
@@ -59,7 +61,7 @@ var reasonNames = [...]string{
 
 func (r reason) String() string { return reasonNames[r] }
 
-// metrics are the counters of DHCPv4. Their children are made once.
+// metrics are the counters of both families. Their children are made once.
 type metrics struct {
 	took     prometheus.Observer
 	panics   prometheus.Counter

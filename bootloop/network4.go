@@ -1,43 +1,27 @@
 package bootloop
 
 import (
-	"net"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
-	"github.com/OpenCHAMI/coresmd/internal/lease"
 	"github.com/OpenCHAMI/coresmd/internal/link"
 	"github.com/insomniacslk/dhcp/dhcpv4"
-	"github.com/sirupsen/logrus"
 )
 
-// A network4 is a network with its pools and what its clients are told.
+// A network4 is what the clients of a network are told.
 type network4 struct {
-	link.Network
-	pools []int // indices of the pools in the lease table
 	told  []dhcpv4.Modifier
 	relay atomic.Pointer[netip.Addr] // the relay that clients were last heard through
 }
 
-func (n *network4) String() string {
-	if n.Prefix.IsValid() {
-		return n.Prefix.String()
-	}
-	return n.Pools[0].String()
-}
-
-func newNetworks4(c config) []*network4 {
-	networks := make([]*network4, len(c.networks))
-	for i, n := range c.networks {
-		networks[i] = &network4{Network: n}
+func newNetworks4(nets []network) []*network4 {
+	networks := make([]*network4, len(nets))
+	for i, n := range nets {
+		networks[i] = &network4{}
 		if n.Prefix.IsValid() {
 			networks[i].told = n.Modifiers()
 		}
-	}
-	for pool, at := range c.place {
-		networks[at].pools = append(networks[at].pools, pool)
 	}
 	return networks
 }
@@ -45,19 +29,14 @@ func newNetworks4(c config) []*network4 {
 // networkOf returns the index of the client's network, or -1 where none with a
 // pool is it. A direct client always uses a network that is the only one.
 func (h *handler4) networkOf(x *exchange4) int {
-	if len(h.networks) == 1 {
+	if len(h.nets) == 1 {
 		return h.only(x)
 	}
-	found, ok := h.table.Find(x.req, x.relayed, x.self)
+	found, ok := h.table.Find(x.req, x.relayed, h.receiving(x))
 	if !ok {
 		return -1
 	}
-	for i, n := range h.networks {
-		if n.Prefix == found.Prefix && len(n.pools) > 0 {
-			return i
-		}
-	}
-	return -1
+	return h.withPool(found)
 }
 
 // only returns 0 if the only network is the client's.
@@ -72,7 +51,7 @@ func (h *handler4) only(x *exchange4) int {
 // declared, follows from the mask that an earlier plugin set; it is invalid
 // where there is none.
 func (h *handler4) prefix(x *exchange4, network int) netip.Prefix {
-	n := h.networks[network]
+	n := h.nets[network]
 	if n.Prefix.IsValid() {
 		return n.Prefix
 	}
@@ -95,7 +74,7 @@ func (h *handler4) relay(x *exchange4, prefix netip.Prefix) netip.Addr {
 			last.Store(&giaddr)
 		}
 		return giaddr
-	case giaddr.IsValid(), prefix.Contains(x.self), last.Load() == nil:
+	case giaddr.IsValid(), prefix.Contains(h.receiving(x)), last.Load() == nil:
 		return netip.Addr{}
 	}
 	return *last.Load()
@@ -108,67 +87,14 @@ func (h *handler4) outside(x *exchange4) bool {
 	return prefix.IsValid() && !prefix.Contains(x.ask.Addr)
 }
 
-// inNetwork says that the address asked for is of a pool of the client's
-// network.
-func (h *handler4) inNetwork(x *exchange4) bool {
-	pool, ok := h.leases.PoolOf(x.ask.Addr)
-	return ok && h.place[pool] == x.network
+// receiving is the address that stands for the receiving interface.
+func (h *handler4) receiving(x *exchange4) netip.Addr {
+	return link.Receiving(x.from.Networks, x.self)
 }
 
 func (h *handler4) from(x *exchange4) string {
 	if x.relayed.IsValid() {
 		return "relay address " + x.relayed.String()
 	}
-	return "receiving address " + x.self.String()
-}
-
-// infrastructure are addresses that belong to the network itself: the server
-// and the routers. They are never given out.
-type infrastructure struct {
-	log   *logrus.Entry
-	pools []lease.Range
-
-	mu   sync.RWMutex
-	seen map[netip.Addr]bool // guarded by mu
-}
-
-// newInfrastructure returns one that knows the routers of the networks.
-func newInfrastructure(log *logrus.Entry, c config) *infrastructure {
-	f := &infrastructure{log: log, pools: c.pools, seen: make(map[netip.Addr]bool)}
-	for _, n := range c.networks {
-		for _, r := range n.Routers {
-			f.add(r)
-		}
-	}
-	return f
-}
-
-// see learns of the server and the routers of a prepared reply.
-func (f *infrastructure) see(self netip.Addr, routers []net.IP) {
-	f.add(self)
-	for _, r := range routers {
-		f.add(exchange.Addr(r))
-	}
-}
-
-func (f *infrastructure) add(a netip.Addr) {
-	if !a.IsValid() || f.taken(a) {
-		return
-	}
-	f.mu.Lock()
-	known := f.seen[a]
-	f.seen[a] = true
-	f.mu.Unlock()
-	for _, p := range f.pools {
-		if !known && !a.Less(p.First) && !p.Last.Less(a) {
-			f.log.Warnf("pool %v holds %v, the address of the server or of a router: it is not given out", p, a)
-		}
-	}
-}
-
-// taken says that an address is one of the network itself.
-func (f *infrastructure) taken(a netip.Addr) bool {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return f.seen[a]
+	return "receiving address " + h.receiving(x).String()
 }

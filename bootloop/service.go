@@ -7,7 +7,8 @@ import (
 	"net/netip"
 	"sync"
 
-	"github.com/OpenCHAMI/coresmd/internal/exchange"
+	"github.com/OpenCHAMI/coresmd/internal/audit"
+	"github.com/OpenCHAMI/coresmd/internal/journal"
 	"github.com/OpenCHAMI/coresmd/internal/lease"
 	"github.com/OpenCHAMI/coresmd/internal/netboot"
 	"github.com/OpenCHAMI/coresmd/internal/process"
@@ -15,9 +16,24 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// start opens the lease file and returns the handler. All that can be wrong
-// with the surroundings is an error here.
-func start(c config, p *process.Process, log *logrus.Entry) (*handler4, error) {
+// A service is what a directive keeps running, of whichever family it is.
+type service struct {
+	config
+	process *process.Process
+	log     *logrus.Entry
+	metrics *metrics
+	leases  *lease.Table
+	journal *journal.Journal
+	audit   *audit.Log           // nil: none
+	nets    []network            // as in config
+	boot    func() *netboot.Boot // what coresmd tells machines, else what is usual
+	infra   *infrastructure
+	quiet   [len(reasonNames)]process.Limit // of reasons that a storm would repeat
+}
+
+// start opens the lease file. All that can be wrong with the surroundings is an
+// error here.
+func start(c config, p *process.Process, log *logrus.Entry) (*service, error) {
 	m, err := process.Share(p, "bootloop metrics", "", func() (*metrics, error) {
 		log.Infof("bootloop %v", version.Read())
 		return newMetrics(p), nil
@@ -25,90 +41,83 @@ func start(c config, p *process.Process, log *logrus.Entry) (*handler4, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bootloop: %w", err)
 	}
-	h := &handler4{
-		config: c, process: p, log: log, metrics: m,
-		networks: newNetworks4(c),
-		times:    exchange.NewTimes(c.leaseTime).Modifiers(),
-		replies:  netboot.NewReplies4(netboot.DefaultLoaders()),
-		infra:    newInfrastructure(log, c),
-	}
+	s := &service{config: c, process: p, log: log, metrics: m, nets: newNetworks(c), infra: newInfrastructure(log, c)}
 	// Whose directive stands first does not matter: nobody asks before the
 	// first packet.
-	h.boot = sync.OnceValue(func() *netboot.Boot {
+	s.boot = sync.OnceValue(func() *netboot.Boot {
 		if boot, ok := process.Find[*netboot.Boot](p, "boot files"); ok {
 			return boot
 		}
 		return &netboot.Boot{Loaders: netboot.DefaultLoaders()}
 	})
-	steps := []func() error{h.startJournal, h.startAudit, h.openLeases}
+	steps := []func() error{s.startJournal, s.startAudit, s.openLeases}
 	if _, rehearses := p.Rehearsal(); rehearses {
-		steps = []func() error{h.startJournal, h.rehearse}
+		steps = []func() error{s.startJournal, s.rehearse}
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("bootloop: %w", err)
 		}
 	}
-	h.publish()
-	p.ReleaseTaken.Store(true)
+	s.publish()
 	for _, pool := range c.pools {
 		p.Reserve("pool "+pool.String(), func(a netip.Addr) bool { return !a.Less(pool.First) && !pool.Last.Less(a) })
 	}
-	return h, nil
+	return s, nil
 }
 
 // openLeases opens the lease file and tells what was wrong with it.
-func (h *handler4) openLeases() error {
-	table, problems, err := lease.Open(h.leaseFile, h.leaseOptions())
+func (s *service) openLeases() error {
+	table, problems, err := lease.Open(s.file(), s.leaseOptions())
 	if err != nil {
 		return err
 	}
-	h.leases = table
+	s.leases = table
 	for _, problem := range problems {
 		level := logrus.WarnLevel
 		if problem.Serious {
 			level = logrus.ErrorLevel
 		}
-		h.log.Log(level, problem.Text)
+		s.log.Log(level, problem.Text)
 	}
-	h.process.Go(func(ctx context.Context) {
+	s.process.Go(func(ctx context.Context) {
 		<-ctx.Done()
 		if err := table.Close(); err != nil {
-			h.log.Errorf("closing lease_file: %v", err)
+			s.log.Errorf("closing lease_file: %v", err)
 		}
 	})
 	return nil
 }
 
-func (h *handler4) leaseOptions() lease.Options {
+func (s *service) leaseOptions() lease.Options {
 	return lease.Options{
-		Pools: h.pools, LeaseTime: h.leaseTime, OfferTime: h.offerTime, DeclineTime: h.declineTime,
-		OnCommit: h.metrics.commit,
-		Taken:    func(a netip.Addr) bool { return h.infra.taken(a) || h.process.Claimed(a) },
+		Pools: s.pools, LeaseTime: s.leaseTime, OfferTime: s.offerTime, DeclineTime: s.declineTime,
+		OnCommit: s.metrics.commit,
+		Taken:    func(a netip.Addr) bool { return s.infra.taken(a) || s.process.Claimed(a) },
 	}
 }
 
 // rehearse makes ready to answer questions. What is wrong is told all at once.
-func (h *handler4) rehearse() error { return errors.Join(h.rehearseAudit(), h.rehearseLeases()) }
+func (s *service) rehearse() error { return errors.Join(s.rehearseAudit(), s.rehearseLeases()) }
 
 // rehearseLeases has a table in the place of the lease file: nobody holds a
 // lease.
-func (h *handler4) rehearseLeases() error {
-	table, err := lease.Preview(h.leaseFile, h.leaseOptions())
+func (s *service) rehearseLeases() error {
+	table, err := lease.Preview(s.file(), s.leaseOptions())
 	if err != nil {
 		return err
 	}
-	h.leases = table
-	h.process.Go(func(ctx context.Context) {
+	s.leases = table
+	s.process.Go(func(ctx context.Context) {
 		<-ctx.Done()
 		_ = table.Close() // there is no file
 	})
 	return nil
 }
 
-func (h *handler4) rehearseAudit() error {
-	if h.auditFile == "" {
+func (s *service) rehearseAudit() error {
+	if s.auditFile == "" {
 		return nil
 	}
-	return process.WouldOpen(h.auditFile)
+	return process.WouldOpen(s.auditFile)
 }

@@ -1,69 +1,103 @@
 package bootloop
 
 import (
+	"encoding/hex"
 	"net"
 	"slices"
+	"sync"
 
-	"github.com/OpenCHAMI/coresmd/internal/exchange"
 	"github.com/OpenCHAMI/coresmd/internal/lease"
 	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/OpenCHAMI/coresmd/internal/status"
-	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// A view is what the directives of a process tell of their leases.
+type view struct {
+	mu       sync.Mutex
+	services []*service // guarded by mu: in the order of their addresses
+}
+
 // publish shows coresmd's status listener what it tells of this plugin.
-func (h *handler4) publish() {
-	process.Publish(h.process, "dry run of DHCPv4", h.try)
-	process.Publish(h.process, status.PublishedLeases, status.LeaseView(h.view))
-	_ = h.process.Registry.Register(poolCollector{h}) // of a second directive the pools are not told
+func (s *service) publish() {
+	v, _ := process.Share(s.process, "bootloop view", "", func() (*view, error) {
+		v := new(view)
+		s.process.Registry.MustRegister(poolCollector{v})
+		return v, nil
+	})
+	v.mu.Lock()
+	v.services = append(v.services, s)
+	slices.SortStableFunc(v.services, func(a, b *service) int { return a.pools[0].First.Compare(b.pools[0].First) })
+	v.mu.Unlock()
+	process.Publish(s.process, status.PublishedLeases, status.LeaseView(v.leases))
 }
 
-// try says what this plugin would make of a request. Nothing changes by it.
-func (h *handler4) try(req, resp *dhcpv4.DHCPv4, _ process.Origin) exchange.Dry {
-	x := exchange4{req: req, prepared: resp, network: -1, dry: true}
-	v, reply := h.answer(&x)
-	return exchange.Dry{Verdict: v, Reply: reply, Reason: x.reason()}
+func (v *view) all() []*service {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Clone(v.services)
 }
 
-// view lists leases for the status listener.
-func (h *handler4) view(mac [6]byte, limit int) status.Leases {
-	answer := status.Leases{Leases: []status.Lease{}, Pools: h.pooled()}
-	var leases []lease.Lease
-	h.leases.Leases(func(l lease.Lease) bool {
+// leases lists leases for the status listener.
+func (v *view) leases(mac [6]byte, limit int) status.Leases {
+	answer := status.Leases{Leases: []status.Lease{}, Pools: v.pools()}
+	for _, s := range v.all() {
+		leases, total := s.some(mac, limit-len(answer.Leases))
+		answer.Total += total
+		for _, l := range leases {
+			answer.Leases = append(answer.Leases, s.shown(l))
+		}
+	}
+	return answer
+}
+
+// some returns leases in the order of their addresses, those of a machine
+// unless mac is zero, and how many there are.
+func (s *service) some(mac [6]byte, limit int) (leases []lease.Lease, total int) {
+	s.leases.Leases(func(l lease.Lease) bool {
 		if mac != ([6]byte{}) && l.MAC != mac {
 			return true
 		}
-		answer.Total++
+		total++
 		if len(leases) < limit {
 			leases = append(leases, l)
 		}
 		return true
 	})
 	slices.SortFunc(leases, func(a, b lease.Lease) int { return a.Addr.Compare(b.Addr) })
-	for _, l := range leases {
-		answer.Leases = append(answer.Leases, status.Lease{
-			Address: l.Addr.String(), MAC: net.HardwareAddr(l.MAC[:]).String(), Expires: l.Expires, Hostname: l.Hostname, Pool: h.pools[l.Pool].String(),
-		})
-	}
-	return answer
+	return leases, total
 }
 
-// pooled counts the addresses of the pools.
-func (h *handler4) pooled() []status.Pool {
-	pools := make([]status.Pool, 0, len(h.pools))
-	for i, s := range h.leases.Stats() {
-		p := status.Pool{Range: h.pools[i].String(), Size: s.Size, Leased: s.Leased, Offered: s.Offered, Quarantined: s.Quarantined, Taken: s.Taken}
-		if n := h.networks[h.place[i]]; n.Prefix.IsValid() {
-			p.Network = n.Prefix.String()
+func (s *service) shown(l lease.Lease) status.Lease {
+	shown := status.Lease{
+		Address: l.Addr.String(), MAC: net.HardwareAddr(l.MAC[:]).String(), Expires: l.Expires, Hostname: l.Hostname, Pool: s.pools[l.Pool].String(),
+	}
+	if l.DUID != "" {
+		shown.DUID, shown.IAID = net.HardwareAddr(l.DUID).String(), hex.EncodeToString(l.IAID[:])
+	}
+	if l.MAC == (lease.MAC{}) {
+		shown.MAC = ""
+	}
+	return shown
+}
+
+// pools counts the addresses of the pools.
+func (v *view) pools() []status.Pool {
+	var pools []status.Pool
+	for _, s := range v.all() {
+		for i, n := range s.leases.Stats() {
+			p := status.Pool{Range: s.pools[i].String(), Size: n.Size, Leased: n.Leased, Offered: n.Offered, Quarantined: n.Quarantined, Taken: n.Taken}
+			if prefix := s.nets[s.place[i]].Prefix; prefix.IsValid() {
+				p.Network = prefix.String()
+			}
+			pools = append(pools, p)
 		}
-		pools = append(pools, p)
 	}
 	return pools
 }
 
 // A poolCollector counts the addresses of the pools for Prometheus.
-type poolCollector struct{ *handler4 }
+type poolCollector struct{ *view }
 
 func poolDesc() *prometheus.Desc {
 	return prometheus.NewDesc("bootloop_pool_addresses", "Addresses of a pool that are not free, by their state.", []string{"pool", "state"}, nil)
@@ -81,7 +115,7 @@ func (poolCollector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c poolCollector) Collect(ch chan<- prometheus.Metric) {
-	for _, p := range c.pooled() {
+	for _, p := range c.pools() {
 		ch <- prometheus.MustNewConstMetric(sizeDesc(), prometheus.GaugeValue, float64(p.Size), p.Range)
 		for state, n := range map[string]uint64{"leased": p.Leased, "offered": p.Offered, "quarantined": p.Quarantined, "taken": p.Taken} {
 			ch <- prometheus.MustNewConstMetric(poolDesc(), prometheus.GaugeValue, float64(n), p.Range, state)

@@ -1,6 +1,7 @@
 package coresmd
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"net/netip"
@@ -10,7 +11,6 @@ import (
 	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/OpenCHAMI/coresmd/internal/smd"
 	"github.com/OpenCHAMI/coresmd/internal/status"
-	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
 // clients are the kinds of clients that answers can be told for, and what they
@@ -58,42 +58,35 @@ const maxMachines = 10_000_000
 func (h *handler4) answerTo(m smd.Machine, client status.Params) (status.Answer, error) {
 	asks := maps.Clone(client)
 	asks["machine"], asks["message"] = m.MAC.String(), "REQUEST"
-	q, err := readQuery(asks)
+	q, err := readQuery(asks, false)
 	if err != nil {
 		return status.Answer{}, err
 	}
-	e := &explained{h: h, q: q, mac: m.MAC, answer: &status.Explanation{}}
+	e := &explained{service: h.service, q: q, mac: m.MAC, answer: &status.Explanation{}}
 	if past, heard := h.journal.Machine(m.MAC); heard && past.Giaddr.Is4() {
 		e.q.giaddr = past.Giaddr
 	}
-	e.run()
+	h.through(e)
 	if relay := h.relayOf(m); e.x.why == otherNetwork && !e.q.giaddr.IsValid() && relay.IsValid() {
 		e.q.giaddr = relay
-		e.run()
+		h.through(e)
 	}
-	a := status.Answer{
+	return status.Answer{
 		MAC: m.MAC.String(), ID: m.ID, Type: m.Type, Hostname: h.hostName(m), Giaddr: textOf(e.q.giaddr),
-		Verdict: status.Verdict{Answer: e.dry.Verdict.String(), Plugin: e.plugin, Reason: e.dry.Reason},
-		Reply:   optionsOf(e.dry.Reply), Prepared: e.answer.Prepared,
-	}
-	if r := e.dry.Reply; r != nil {
-		a.Address, a.NextServer, a.Bootfile = known4(r.YourIPAddr), known4(r.ServerIPAddr), printable(bootfileOf(r))
-	}
-	return a, nil
+		Verdict: status.Verdict{Answer: e.became.String(), Plugin: e.plugin, Reason: e.reason},
+		Address: textOf(e.addr), NextServer: told(e.reply, 0, "siaddr"), Bootfile: cmp.Or(told(e.reply, 67, ""), told(e.reply, 0, "file")),
+		Reply: e.reply, Prepared: e.answer.Prepared,
+	}, nil
 }
 
-func known4(ip []byte) string {
-	if a, ok := netip.AddrFromSlice(ip); ok && !a.IsUnspecified() {
-		return a.Unmap().String()
+// told returns what a reply has for an option, or for a field of its header.
+func told(reply []status.Option, code int, field string) string {
+	for _, o := range reply {
+		if o.Code == code && (code != 0 || o.Name == field) {
+			return o.Value
+		}
 	}
 	return ""
-}
-
-func bootfileOf(d *dhcpv4.DHCPv4) string {
-	if name := d.BootFileNameOption(); name != "" {
-		return name
-	}
-	return d.BootFileName
 }
 
 // relayOf is the router of the network of a machine's first address.

@@ -79,7 +79,7 @@ func (c *certificateCollector) seen(whose string, ends time.Time) {
 }
 
 func certificateDesc() *prometheus.Desc {
-	return prometheus.NewDesc("coresmd_certificate_expiry_timestamp_seconds", "When a certificate ends: that of SMD, of token_url, or our client_cert.", []string{"certificate"}, nil)
+	return prometheus.NewDesc("coresmd_certificate_expiry_timestamp_seconds", "When a certificate ends: that of SMD (smd), of token_url, our client_cert, or the first of ca_cert.", []string{"certificate"}, nil)
 }
 
 // Describe implements prometheus.Collector.

@@ -33,6 +33,7 @@ type config struct {
 	leaseTime  time.Duration
 	domain     string
 	subnets    []link.Network
+	pass       bool        // what nobody here answers goes on even if it says nothing
 	given      []rule.Rule // rule
 	ruleLog    rule.Level
 	listening  listening
@@ -120,6 +121,10 @@ func (c *config) replyOptions() args.Options {
 		{
 			Name: "subnet", Value: args.List(&c.subnets, link.Grammar, link.ParseNetwork), Repeat: true,
 			Help: "A network with its routers, name servers and mask. Once one is declared, a machine gets only an address of the network it asks from.",
+		},
+		{
+			Name: "unknown", Value: args.OneOf(&c.pass, "pass", "drop"), Default: "pass",
+			Help: "Whether a reply that says nothing to its client is dropped: an OFFER or ACK without an address, or in DHCPv6 one with neither IA, status nor an option asked for. `drop` is for a *coresmd* that is the last plugin in a stock CoreDHCP, which would send it.",
 		},
 	}
 }

@@ -218,6 +218,9 @@ func (s *service) logExchange(x *inquiry, v exchange.Verdict, fields logrus.Fiel
 	s.log.WithFields(fields).Log(x.level(v), v.String())
 }
 
+// quiet are reasons that strangers and health probes give many times.
+var quiet = map[reason]bool{probe: true, busy: true, notLoaded: true, notInSnapshot: true, unknown: true, noAddress: true}
+
 // level is that of the line of an exchange. A machine that a rule ignores has
 // the level of the rule, none at all for none.
 func (x *inquiry) level(v exchange.Verdict) logrus.Level {
@@ -226,7 +229,7 @@ func (x *inquiry) level(v exchange.Verdict) logrus.Level {
 		return logrus.TraceLevel
 	case x.why == badHardware:
 		return logrus.InfoLevel
-	case x.why == ignored && x.told.Log == rule.Debug, v == exchange.Pass, x.why == probe, x.why == busy:
+	case x.why == ignored && x.told.Log == rule.Debug, v == exchange.Pass, quiet[x.why]:
 		return logrus.DebugLevel
 	case x.why == conflict:
 		return logrus.WarnLevel

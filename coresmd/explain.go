@@ -15,15 +15,22 @@ import (
 	"github.com/OpenCHAMI/coresmd/internal/smd"
 	"github.com/OpenCHAMI/coresmd/internal/status"
 	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/dhcpv6"
 	"github.com/insomniacslk/dhcp/iana"
 )
 
-// publishedDry4 is the name under which a plugin behind this one publishes
-// what it would make of a request.
-const publishedDry4 = "dry run of DHCPv4"
+// The names under which a plugin behind this one publishes what it would make
+// of a request.
+const (
+	publishedDry4 = "dry run of DHCPv4"
+	publishedDry6 = "dry run of DHCPv6"
+)
 
 // A dry4 is what a plugin would make of a request. Nothing changes by it.
 type dry4 = func(req, resp *dhcpv4.DHCPv4, from process.Origin) exchange.Dry
+
+// A dry6 is the dry4 of DHCPv6. The reply may be written to.
+type dry6 = func(req dhcpv6.DHCPv6, resp *dhcpv6.Message, from process.Origin) exchange.Dry6
 
 func (v *views) explain(ctx context.Context, q status.Params) (any, error) {
 	return v.explainOf(ctx, q, v.resolve(q["machine"]))
@@ -31,16 +38,25 @@ func (v *views) explain(ctx context.Context, q status.Params) (any, error) {
 
 // explainOf explains the first of the machines that a question may be about.
 func (v *views) explainOf(ctx context.Context, q status.Params, macs []smd.MAC) (*status.Explanation, error) {
-	h, ok := process.Find[*handler4](v.process, publishedHandler4)
-	if !ok {
-		return nil, status.Absent("coresmd is not among the plugins of server4")
-	}
-	query, err := readQuery(q)
+	four, has4 := process.Find[*handler4](v.process, publishedHandler4)
+	six, has6 := process.Find[*handler6](v.process, publishedHandler6)
+	query, err := readQuery(q, !has4 && has6)
 	if err != nil {
 		return nil, err
 	}
+	e := &explained{ctx: ctx, q: query}
+	switch {
+	case query.six && !has6:
+		return nil, status.Absent("coresmd is not among the plugins of server6")
+	case query.six:
+		e.service, e.ask = six.service, six.through
+	case !has4:
+		return nil, status.Absent("coresmd is not among the plugins of server4")
+	default:
+		e.service, e.ask = four.service, four.through
+	}
 	v.journal.Settle(ctx)
-	return h.explain(ctx, query, macs), nil
+	return e.explain(macs), nil
 }
 
 // A query is a question of an administrator, read.
@@ -50,7 +66,9 @@ type query struct {
 	direct  bool       // the machine asks without a relay
 	arch    uint16
 	hasArch bool
+	six     bool // it is about DHCPv6
 	kind    dhcpv4.MessageType
+	kind6   dhcpv6.MessageType
 }
 
 // explainable are the messages that can be explained.
@@ -58,27 +76,30 @@ var explainable = map[string]dhcpv4.MessageType{
 	"DISCOVER": dhcpv4.MessageTypeDiscover, "REQUEST": dhcpv4.MessageTypeRequest, "INFORM": dhcpv4.MessageTypeInform,
 }
 
-func readQuery(q status.Params) (query, error) {
+// explainable6 are those of DHCPv6.
+var explainable6 = map[string]dhcpv6.MessageType{
+	"SOLICIT": dhcpv6.MessageTypeSolicit, "REQUEST": dhcpv6.MessageTypeRequest, "RENEW": dhcpv6.MessageTypeRenew,
+	"REBIND": dhcpv6.MessageTypeRebind, "CONFIRM": dhcpv6.MessageTypeConfirm, "INFORMATION-REQUEST": dhcpv6.MessageTypeInformationRequest,
+}
+
+// readQuery reads a question. only6 says that nothing but DHCPv6 is answered.
+func readQuery(q status.Params, only6 bool) (query, error) {
 	r := query{Query: status.Query{
 		Machine: q["machine"], Giaddr: q["giaddr"], Arch: q["arch"], Class: q["class"], UserClass: q["user_class"], Message: strings.ToUpper(q["message"]),
 	}}
 	if strings.TrimSpace(r.Machine) == "" {
 		return r, status.Wrong("machine is missing; wanted a MAC, an xname, an IP address or a host name")
 	}
-	if r.Message == "" {
-		r.Message = "DISCOVER"
-	}
-	var ok bool
-	if r.kind, ok = explainable[r.Message]; !ok {
-		return r, status.Wrong("message %q; wanted DISCOVER, REQUEST or INFORM", q["message"])
-	}
 	r.direct = r.Giaddr == "none"
 	if r.Giaddr != "" && !r.direct {
 		a, err := netip.ParseAddr(r.Giaddr)
-		if err != nil || !a.Is4() {
-			return r, status.Wrong("giaddr %q; wanted an IPv4 address or none", r.Giaddr)
+		if err != nil || a.Is4In6() {
+			return r, status.Wrong("giaddr %q; wanted the address of a relay or none", r.Giaddr)
 		}
 		r.giaddr = a
+	}
+	if err := r.readMessage(only6); err != nil {
+		return r, err
 	}
 	if r.Arch != "" {
 		n, err := strconv.ParseUint(r.Arch, 10, 16)
@@ -90,9 +111,35 @@ func readQuery(q status.Params) (query, error) {
 	return r, nil
 }
 
+// readMessage finds which message of which family a question is about. A
+// REQUEST is one of the relay's family.
+func (q *query) readMessage(only6 bool) error {
+	q.six = only6 || isV6(q.giaddr)
+	switch {
+	case q.Message == "" && q.six:
+		q.Message = "SOLICIT"
+	case q.Message == "":
+		q.Message = "DISCOVER"
+	}
+	kind, is4 := explainable[q.Message]
+	kind6, is6 := explainable6[q.Message]
+	if !is4 && !is6 {
+		return status.Wrong("message %q; wanted DISCOVER, REQUEST or INFORM, or of DHCPv6 SOLICIT, REQUEST, RENEW, REBIND, CONFIRM or INFORMATION-REQUEST", q.Message)
+	}
+	if is4 != is6 {
+		q.six = is6
+	}
+	q.kind, q.kind6 = kind, kind6
+	family := map[bool]string{false: "IPv4", true: "IPv6"}[q.six]
+	if q.giaddr.IsValid() && isV6(q.giaddr) != q.six {
+		return status.Wrong("giaddr %q; wanted an %s address or none for %s", q.Giaddr, family, q.Message)
+	}
+	return nil
+}
+
 // asHeard fills in what a question leaves open, as the machine was last heard.
 func (q *query) asHeard(m journal.Machine) {
-	if !q.giaddr.IsValid() && !q.direct && m.Giaddr.Is4() {
+	if !q.giaddr.IsValid() && !q.direct && m.Giaddr.IsValid() && isV6(m.Giaddr) == q.six {
 		q.giaddr, q.Giaddr = m.Giaddr, m.Giaddr.String()
 	}
 	if q.hasArch || q.Class != "" || q.UserClass != "" {
@@ -133,13 +180,19 @@ func (q *query) request(mac smd.MAC, with ...dhcpv4.Modifier) (*dhcpv4.DHCPv4, e
 
 // An explained is a question on its way to its answer.
 type explained struct {
-	h       *handler4
+	*service
 	ctx     context.Context
+	ask     func(*explained) // takes the request through the plugins
 	q       query
 	mac     smd.MAC
-	x       exchange4 // of coresmd
-	dry     exchange.Dry
-	plugin  string
+	x       *inquiry // of coresmd
+	place   string   // where the machine asks from
+	loader  string   // what it is to load from this host's TFTP server; empty: nothing
+	plugin  string   // that answers
+	became  exchange.Verdict
+	reason  string
+	addr    netip.Addr // in the reply; invalid: none
+	reply   []status.Option
 	past    journal.Machine
 	heard   bool // past is there
 	answer  *status.Explanation
@@ -148,97 +201,115 @@ type explained struct {
 }
 
 // explain answers a question about the first of some machines.
-func (h *handler4) explain(ctx context.Context, q query, macs []smd.MAC) *status.Explanation {
-	e := &explained{h: h, ctx: ctx, q: q, answer: &status.Explanation{State: h.inventory()}}
+func (e *explained) explain(macs []smd.MAC) *status.Explanation {
+	e.answer = &status.Explanation{State: e.service.inventory()}
 	if len(macs) == 0 {
-		e.answer.Query = q.Query
-		e.faults = h.faultsOf(func(f smd.Fault) bool { return strings.EqualFold(f.ID, q.Machine) })
+		e.answer.Query = e.q.Query
+		e.faults = e.faultsOf(func(f smd.Fault) bool { return strings.EqualFold(f.ID, e.q.Machine) })
 		e.answer.Findings = append(e.lookup(), e.surroundings()...)
 		e.answer.Verdict.Answer = "nothing"
 		return e.answer
 	}
 	e.mac = macs[0]
-	e.past, e.heard = h.journal.Machine(e.mac)
+	e.past, e.heard = e.journal.Machine(e.mac)
 	if e.heard {
 		e.q.asHeard(e.past)
 	}
-	e.run()
+	e.ask(e)
 	e.describe(macs[1:])
 	e.answer.Findings = e.findings()
 	return e.answer
 }
 
-// run takes the request through the plugins. A REQUEST is for the address that
-// a DISCOVER is offered.
-func (e *explained) run() {
-	wanted := e.q.kind
-	e.q.kind = dhcpv4.MessageTypeDiscover
-	e.through()
-	if wanted == dhcpv4.MessageTypeDiscover || e.dry.Reply == nil {
-		e.q.kind = wanted
-		return
-	}
-	e.q.kind = wanted
-	offered, server := e.dry.Reply.YourIPAddr, e.dry.Reply.ServerIdentifier()
-	if wanted == dhcpv4.MessageTypeInform {
-		e.through(dhcpv4.WithClientIP(offered))
-		return
-	}
-	e.through(dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(offered)), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(server)))
+// unseen notes that what earlier plugins put into a reply is not known.
+func (e *explained) unseen() {
+	e.answer.Prepared = "no packet came in yet: what plugins before coresmd put into the reply is not known"
 }
 
-func (e *explained) through(with ...dhcpv4.Modifier) {
+// through takes the request through the plugins. A REQUEST is for the address
+// that a DISCOVER is offered.
+func (h *handler4) through(e *explained) {
+	wanted := e.q.kind
+	e.q.kind = dhcpv4.MessageTypeDiscover
+	offer := h.try(e)
+	e.q.kind = wanted
+	if wanted == dhcpv4.MessageTypeDiscover || offer == nil {
+		return
+	}
+	if wanted == dhcpv4.MessageTypeInform {
+		h.try(e, dhcpv4.WithClientIP(offer.YourIPAddr))
+		return
+	}
+	h.try(e, dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(offer.YourIPAddr)), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(offer.ServerIdentifier())))
+}
+
+// try takes one message through the plugins. It returns their reply; nil: there
+// is none.
+func (h *handler4) try(e *explained, with ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
 	req, err := e.q.request(e.mac, with...)
 	if err != nil {
-		e.dry, e.plugin = exchange.Dry{Verdict: exchange.Drop, Reason: err.Error()}, "coresmd"
-		return
+		e.became, e.reason, e.plugin, e.x = exchange.Drop, err.Error(), "coresmd", &inquiry{}
+		return nil
 	}
-	p := e.h.prepare(req)
-	if p.by != "" {
-		e.dry, e.plugin = exchange.Dry{Verdict: exchange.VerdictOf(p.resp), Reply: p.resp}, p.by
-		return
-	}
+	p := h.prepare(req)
 	if !p.seen {
-		e.answer.Prepared = "no packet came in yet: what plugins before coresmd put into the reply is not known"
+		e.unseen()
 	}
-	e.x = exchange4{req: req, prepared: p.resp, inquiry: inquiry{from: p.from, dry: true}}
-	v, reply, stop := e.h.answer(&e.x)
-	e.dry, e.plugin = exchange.Dry{Verdict: v, Reason: e.x.reason()}, "coresmd"
-	if stop {
-		e.dry.Reply = reply
+	x := &exchange4{req: req, prepared: p.resp, inquiry: inquiry{from: p.from, dry: true}}
+	dry, plugin := exchange.Dry{Verdict: exchange.VerdictOf(p.resp), Reply: p.resp}, p.by
+	if p.by == "" {
+		dry, plugin = h.rehearsed(x)
 	}
-	if next, ok := process.Find[dry4](e.h.process, publishedDry4); ok && v == exchange.Pass {
-		e.dry, e.plugin = next(req, p.resp, p.from), "bootloop"
+	e.x, e.place, e.loader = &x.inquiry, x.where(), ""
+	if !strings.Contains(x.bootfile, "://") && h.next(x) == x.self {
+		e.loader = x.bootfile
 	}
+	e.became, e.reason, e.plugin, e.addr = dry.Verdict, dry.Reason, plugin, netip.Addr{}
+	if e.reply = optionsOf(dry.Reply); dry.Reply != nil {
+		e.addr = exchange.Addr(dry.Reply.YourIPAddr)
+	}
+	return dry.Reply
+}
+
+// rehearsed is what this plugin, or one behind it, makes of a request.
+func (h *handler4) rehearsed(x *exchange4) (dry exchange.Dry, plugin string) {
+	v, reply, stop := h.answer(x)
+	if next, ok := process.Find[dry4](h.process, publishedDry4); ok && v == exchange.Pass {
+		return next(x.req, x.prepared, x.from), "bootloop"
+	}
+	if !stop {
+		reply = nil
+	}
+	return exchange.Dry{Verdict: v, Reply: reply, Reason: x.reason()}, "coresmd"
 }
 
 // describe writes down what was found.
 func (e *explained) describe(others []smd.MAC) {
 	a := e.answer
 	a.Query, a.MAC = e.q.Query, e.mac.String()
-	if found := e.h.cache.Lookup(e.mac); found.Known {
-		a.Known, a.Machine = true, e.h.machineOf(found.Machine)
+	if found := e.cache.Lookup(e.mac); found.Known {
+		a.Known, a.Machine = true, e.machineOf(found.Machine)
 	}
 	for _, mac := range others {
-		if found := e.h.cache.Lookup(mac); found.Known {
-			a.Others = append(a.Others, *e.h.machineOf(found.Machine))
+		if found := e.cache.Lookup(mac); found.Known {
+			a.Others = append(a.Others, *e.machineOf(found.Machine))
 		}
 	}
-	e.faults = e.h.faultsOf(e.concerns)
+	e.faults = e.faultsOf(e.concerns)
 	for _, f := range e.faults {
-		a.Faults = append(a.Faults, e.h.fault(f))
+		a.Faults = append(a.Faults, e.fault(f))
 	}
-	a.Verdict = status.Verdict{Answer: e.dry.Verdict.String(), Plugin: e.plugin, Reason: e.dry.Reason}
+	a.Verdict = status.Verdict{Answer: e.became.String(), Plugin: e.plugin, Reason: e.reason}
 	if a.Known {
 		a.Network = e.placement()
-		a.Rules = e.rules()
+		a.Rules = e.judged()
 	}
-	a.Reply = optionsOf(e.dry.Reply)
+	a.Reply = e.reply
 	if e.heard {
 		past := history(e.past)
 		a.Journal = &past
 	}
-	e.similar = e.h.alikes(e.mac, a.Known)
+	e.similar = e.alikes(e.mac, a.Known)
 	for _, s := range e.similar {
 		a.Similar = append(a.Similar, s.mac.String())
 	}
@@ -262,10 +333,14 @@ func (s *service) faultsOf(pick func(smd.Fault) bool) []smd.Fault {
 }
 
 func (e *explained) placement() *status.Placement {
-	x := &e.x
-	p := &status.Placement{By: x.where(), Address: textOf(x.first)}
+	x := e.x
+	p := &status.Placement{By: e.place, Address: textOf(x.first)}
+	networks := &e.networks
+	if e.q.six {
+		networks = &e.networks6
+	}
 	switch {
-	case e.h.networks.Empty():
+	case networks.Empty():
 		p.By = "no network is declared: every address will do"
 	case x.linked:
 		p.Prefix, p.Routers = x.network.Prefix.String(), texts(x.network.Routers)
@@ -273,11 +348,11 @@ func (e *explained) placement() *status.Placement {
 	return p
 }
 
-func (e *explained) rules() []status.Rule {
+func (e *explained) judged() []status.Rule {
 	f := e.x.facts(e.x.given())
 	var all []status.Rule
-	for _, step := range e.h.rules.Explain(&f) {
-		r := status.Rule{Number: step.Rule + 1, Name: e.h.rules.Name(step.Rule), Text: e.h.rules.Rules()[step.Rule].String(), Result: "missed"}
+	for _, step := range e.rules.Explain(&f) {
+		r := status.Rule{Number: step.Rule + 1, Name: e.rules.Name(step.Rule), Text: e.rules.Rules()[step.Rule].String(), Result: "missed"}
 		switch {
 		case step.Matched:
 			r.Result = "matched"

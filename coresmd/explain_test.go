@@ -273,11 +273,13 @@ func TestExplainMistakes(t *testing.T) {
 	t.Parallel()
 	b := known(t)
 	for query, want := range map[string]string{
-		"":                               "machine is missing; wanted a MAC, an xname, an IP address or a host name",
-		"machine=x&message=OFFER":        `message \"OFFER\"; wanted DISCOVER, REQUEST or INFORM`,
-		"machine=x&giaddr=2001:db8::1":   `giaddr \"2001:db8::1\"; wanted an IPv4 address or none`,
-		"machine=x&arch=x86":             `arch \"x86\"; wanted a number of option 93 such as 7`,
-		"machine=x&mac=02:00:00:00:00:1": `unknown parameter \"mac\"; wanted one of machine, giaddr, arch, class, user_class, message`,
+		"":                        "machine is missing; wanted a MAC, an xname, an IP address or a host name",
+		"machine=x&message=OFFER": `message \"OFFER\"; wanted DISCOVER, REQUEST or INFORM, or of DHCPv6 SOLICIT, REQUEST, RENEW, REBIND, CONFIRM or INFORMATION-REQUEST`,
+		"machine=x&giaddr=eth0":   `giaddr \"eth0\"; wanted the address of a relay or none`,
+		"machine=x&giaddr=2001:db8::1&message=INFORM": `giaddr \"2001:db8::1\"; wanted an IPv4 address or none for INFORM`,
+		"machine=x&giaddr=192.0.2.254&message=renew":  `giaddr \"192.0.2.254\"; wanted an IPv6 address or none for RENEW`,
+		"machine=x&arch=x86":                          `arch \"x86\"; wanted a number of option 93 such as 7`,
+		"machine=x&mac=02:00:00:00:00:1":              `unknown parameter \"mac\"; wanted one of machine, giaddr, arch, class, user_class, message`,
 	} {
 		code, body := get(t, b, "/api/v1/explain?"+query)
 		if code != 400 || !strings.Contains(body, `"detail": "`+want+`"`) {

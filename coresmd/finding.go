@@ -44,6 +44,9 @@ func (e *explained) findings() []status.Finding {
 	return all
 }
 
+// answered says that the machine gets a reply.
+func (e *explained) answered() bool { return e.reply != nil }
+
 // who names the machine.
 func (e *explained) who() string {
 	if m := e.answer.Machine; m != nil {
@@ -54,16 +57,16 @@ func (e *explained) who() string {
 
 // verdict tells why coresmd does not answer.
 func (e *explained) verdict(f *found) {
-	x := &e.x
+	x := e.x
 	switch x.why {
 	case noAddress:
-		f.add(severe, e.h.mend(smd.Fault{Kind: smd.NoAddress, MAC: e.mac.String()}), "SMD has no usable address for %s", e.who())
+		f.add(severe, e.mend(smd.Fault{Kind: smd.NoAddress, MAC: e.mac.String()}), "SMD has no usable address for %s", e.who())
 	case otherNetwork:
 		e.elsewhere(f)
 	case ignored:
-		f.add(severe, "change the rule, or what it asks of the machine", "rule %s says ignore: %s gets no answer", e.h.matched(x.told), e.who())
+		f.add(severe, "change the rule, or what it asks of the machine", "rule %s says ignore: %s gets no answer", e.matched(x.told), e.who())
 	case disabled:
-		f.add(severe, fmt.Sprintf(`curl -X PATCH -d '{"Enabled":true}' %s/hsm/v2/State/Components/%s/Enabled`, strings.TrimSuffix(e.h.smd.Redacted(), "/"), x.machine.ID),
+		f.add(severe, e.enable(x.machine.ID),
 			"SMD says Enabled=false of %s, and respect_enabled=true", e.who())
 	case noServerID:
 		f.add(severe, "put server_id before coresmd", "there is no server identifier")
@@ -74,21 +77,25 @@ func (e *explained) verdict(f *found) {
 
 // temporary tells why bootloop has no address for the machine.
 func (e *explained) temporary(f *found) {
-	if e.plugin == "bootloop" && e.dry.Verdict == exchange.Drop {
-		f.add(severe, "coresmd unknown shows who has the addresses", "%s gets no temporary address: %s", e.who(), e.dry.Reason)
+	if e.plugin == "bootloop" && e.became == exchange.Drop {
+		f.add(severe, "coresmd unknown shows who has the addresses", "%s gets no temporary address: %s", e.who(), e.reason)
 	}
 }
 
 // elsewhere tells of a machine that asks from a network that it has no address
 // of.
 func (e *explained) elsewhere(f *found) {
-	x := &e.x
-	if x.relayed.IsValid() && !x.linked {
-		f.add(severe, "declare the network of the relay with subnet=", "%s lies in no declared network: %s gets no answer there", x.where(), e.who())
+	x := e.x
+	if e.q.six && !slices.ContainsFunc(x.machine.Addrs, isV6) {
+		f.add(severe, e.mend(smd.Fault{Kind: smd.NoAddress, MAC: e.mac.String()}), "SMD has no IPv6 address for %s", e.who())
 		return
 	}
-	f.add(severe, e.h.mend(smd.Fault{Kind: smd.NoAddress, MAC: e.mac.String()}),
-		"%s asks from %v (%s), and SMD's addresses for it lie elsewhere: %s", e.who(), x.network.Prefix, x.where(), strings.Join(texts(x.machine.Addrs), ", "))
+	if x.relayed.IsValid() && !x.linked {
+		f.add(severe, "declare the network of the relay with subnet=", "%s lies in no declared network: %s gets no answer there", e.place, e.who())
+		return
+	}
+	f.add(severe, e.mend(smd.Fault{Kind: smd.NoAddress, MAC: e.mac.String()}),
+		"%s asks from %v (%s), and SMD's addresses for it lie elsewhere: %s", e.who(), x.network.Prefix, e.place, strings.Join(texts(x.machine.Addrs), ", "))
 }
 
 // ofFaults tells what is wrong with the machine in SMD.
@@ -97,7 +104,7 @@ func (e *explained) ofFaults(f *found) {
 		if fault.Kind == smd.NoAddress && e.x.why == noAddress {
 			continue // said already
 		}
-		f.add(severityOf(fault.Kind), e.h.mend(fault), "SMD: %s: %s", e.who(), fault.Reason)
+		f.add(severityOf(fault.Kind), e.mend(fault), "SMD: %s: %s", e.who(), fault.Reason)
 	}
 }
 
@@ -108,8 +115,8 @@ func (e *explained) stranger(f *found) {
 	}
 	if len(e.similar) > 0 {
 		s := e.similar[0]
-		f.add(severe, e.h.mend(smd.Fault{Kind: smd.BadMAC, MAC: s.mac.String()}),
-			"%s is not in SMD; it differs in one digit from %s of %s, which was not heard since %s", e.mac, s.mac, s.id, stamp(e.h.born))
+		f.add(severe, e.correct(s.mac, e.mac),
+			"%s is not in SMD; it differs in one digit from %s of %s, which was not heard since %s", e.mac, s.mac, s.id, stamp(e.born))
 		return
 	}
 	f.add(severe, "coresmd unknown --format yaml", "%s is not in SMD", e.mac)
@@ -117,26 +124,25 @@ func (e *explained) stranger(f *found) {
 
 // bootfile tells of a loader that the machine cannot get.
 func (e *explained) bootfile(f *found) {
-	x := &e.x
-	if x.boot.Kind == netboot.NotBooting || e.plugin != "coresmd" || e.dry.Reply == nil {
+	x := e.x
+	if x.boot.Kind == netboot.NotBooting || e.plugin != "coresmd" || !e.answered() {
 		return
 	}
 	switch {
 	case x.bootfile == "":
 		f.add(severe, "bootfile_arch=, boot_http=, or a rule with bootfile:NAME", "%s is told of no boot file: %s", e.who(), x.detail)
-	case strings.Contains(x.bootfile, "://"), e.h.tftpServer == nil, e.h.next(x) != x.self:
-	case !e.h.tftpServer.Has(x.bootfile):
-		f.add(severe, "put the file there", "loader %s is missing in %s", x.bootfile, e.h.tftpDir)
+	case e.loader != "" && e.tftpServer != nil && !e.tftpServer.Has(e.loader):
+		f.add(severe, "put the file there", "loader %s is missing in %s", e.loader, e.tftpDir)
 	}
 }
 
 // script tells of a boot script service that does not answer.
 func (e *explained) script(f *found) {
 	m := e.x.machine
-	if !e.answer.Known || e.dry.Reply == nil || e.x.boot.Kind == netboot.NotBooting && m.Type != "Node" {
+	if !e.answer.Known || !e.answered() || e.x.boot.Kind == netboot.NotBooting && m.Type != "Node" {
 		return
 	}
-	target := e.h.scriptOf(m, e.x.told)
+	target := e.scriptOf(m, e.x.told)
 	if err := reach(e.ctx, target); err != nil {
 		f.add(severe, "see to the boot script service, or to ipxe_base_uri", "the boot script %s cannot be had: %v", target, err)
 	}
@@ -164,25 +170,27 @@ func reach(ctx context.Context, target string) error {
 // silence tells of a machine that was not heard, and of a server that hears
 // nobody.
 func (e *explained) silence(f *found) {
-	if _, rehearses := e.h.process.Rehearsal(); e.heard || rehearses {
+	if _, rehearses := e.process.Rehearsal(); e.heard || rehearses {
 		return
 	}
-	switch heard, probes := e.h.metrics.heard.Load(), e.h.metrics.probes.Load(); {
+	switch heard, probes := e.metrics.heard.Load(), e.metrics.probes.Load(); {
 	case heard == 0 && probes == 0:
-		f.add(severe, "compare listen in the configuration with the interface that machines ask on, and with relays' helper address", "nothing at all was heard since %s", stamp(e.h.born))
+		f.add(severe, "compare listen in the configuration with the interface that machines ask on, and with relays' helper address", "nothing at all was heard since %s", stamp(e.born))
 	case heard == 0:
-		f.add(severe, "compare listen in the configuration with the interface that machines ask on, and with relays' helper address", "only health probes were heard since %s: %d of them, and no machine", stamp(e.h.born), probes)
+		f.add(severe, "compare listen in the configuration with the interface that machines ask on, and with relays' helper address", "only health probes were heard since %s: %d of them, and no machine", stamp(e.born), probes)
 	case e.answer.Known && len(e.similar) > 0:
-		f.add(severe, e.h.mend(smd.Fault{Kind: smd.BadMAC, MAC: e.mac.String()}),
-			"%s was not heard since %s; %s, which SMD does not know, differs in one digit and was", e.who(), stamp(e.h.born), e.similar[0].mac)
+		f.add(severe, e.correct(e.mac, e.similar[0].mac),
+			"%s was not heard since %s; %s, which SMD does not know, differs in one digit and was", e.who(), stamp(e.born), e.similar[0].mac)
 	default:
-		f.add(doubtful, "", "%s was not heard since %s", e.who(), stamp(e.h.born))
+		f.add(doubtful, "", "%s was not heard since %s", e.who(), stamp(e.born))
 	}
 }
 
 // anotherServer tells of an offer of somebody else that the machine took.
 func (e *explained) anotherServer(f *found) {
-	if last, ok := e.last(func(p journal.Past) bool { return p.Kind == journal.Exchange && p.State == exchange.Selecting.String() }); ok {
+	if last, ok := e.last(func(p journal.Past) bool {
+		return p.Kind == journal.Exchange && (p.State == exchange.Selecting.String() || p.State == exchange.Requesting.String())
+	}); ok {
 		if _, server, is := strings.Cut(last.Reason, otherServer.String()+": "); is {
 			f.add(severe, "find that server, and end it", "%s took the offer of another server, %s, at %s", e.who(), server, stamp(last.Last))
 		}
@@ -196,9 +204,9 @@ func (e *explained) last(is func(journal.Past) bool) (journal.Past, bool) { retu
 func (e *explained) transfers(f *found) {
 	transfer, fetched := e.last(func(p journal.Past) bool { return p.Kind != journal.Exchange })
 	told, ok := e.last(func(p journal.Past) bool {
-		return p.Kind == journal.Exchange && p.Verdict == exchange.Ack.String()
+		return p.Kind == journal.Exchange && (p.Verdict == exchange.Ack.String() || p.Verdict == exchange.Reply.String())
 	})
-	loader := ok && told.Bootfile != "" && !strings.Contains(told.Bootfile, "://")
+	loader := ok && told.Bootfile != "" && (!strings.Contains(told.Bootfile, "://") || strings.HasPrefix(told.Bootfile, "tftp://"))
 	if loader && time.Since(told.Last) > tftpWait && (!fetched || transfer.Last.Before(told.Last)) {
 		f.add(severe, "let UDP port 69 and the ports of transfers through, or set single_port=true",
 			"%s was told to load %s at %s, and no TFTP request came since: does a firewall eat it?", e.who(), told.Bootfile, stamp(told.Last))
@@ -224,13 +232,13 @@ func (e *explained) inventory(f *found) { *f = append(*f, e.surroundings()...) }
 
 func (e *explained) surroundings() []status.Finding {
 	var f found
-	now := e.h.cache.Status()
-	source := e.h.inventorySource()
+	now := e.cache.Status()
+	source := e.inventorySource()
 	switch now.State {
 	case smd.NeverLoaded:
-		f.add(severe, "see to SMD; the log has what is wrong", "%s was never read since %s, and there is no snapshot: no machine is known", source, stamp(e.h.born))
+		f.add(severe, "see to SMD; the log has what is wrong", "%s was never read since %s, and there is no snapshot: no machine is known", source, stamp(e.born))
 	case smd.FromSnapshot:
-		f.add(doubtful, "see to SMD; the log has what is wrong", "%s was not heard since %s: what serves is the snapshot of %s", source, stamp(e.h.born), stamp(now.Loaded))
+		f.add(doubtful, "see to SMD; the log has what is wrong", "%s was not heard since %s: what serves is the snapshot of %s", source, stamp(e.born), stamp(now.Loaded))
 	case smd.InDoubt:
 		f.add(doubtful, "if SMD is right: kill -USR1 the server", "the last answer of %s is in doubt, it lost too many machines: that of %s serves", source, stamp(now.Loaded))
 	case smd.Stale:
@@ -242,11 +250,11 @@ func (e *explained) surroundings() []status.Finding {
 // told tells the answer.
 func (e *explained) told(f *found) {
 	a := e.answer.Verdict.Answer
-	if d := e.dry.Reply; d != nil && !d.YourIPAddr.IsUnspecified() {
-		a += " of " + d.YourIPAddr.String()
+	if e.addr.IsValid() {
+		a += " of " + e.addr.String()
 	}
-	if e.dry.Reason != "" {
-		a += ": " + e.dry.Reason
+	if e.reason != "" {
+		a += ": " + e.reason
 	}
 	f.add(fair, "", "%s is answered with %s (%s)", e.q.Message, a, e.plugin)
 }
@@ -255,7 +263,7 @@ func (e *explained) told(f *found) {
 func (e *explained) lookup() []status.Finding {
 	var f found
 	for _, fault := range e.faults {
-		f.add(severityOf(fault.Kind), e.h.mend(fault), "SMD: %v", fault)
+		f.add(severityOf(fault.Kind), e.mend(fault), "SMD: %v", fault)
 	}
 	if len(f) == 0 {
 		f.add(severe, "", "%q is no machine of SMD: no MAC, xname, address or host name of one", e.q.Machine)
@@ -271,11 +279,11 @@ type alike struct {
 
 // alikes returns for a machine of SMD the strangers, and for a stranger the
 // machines of SMD that were not heard, whose MAC looks like it.
-func (h *handler4) alikes(mac smd.MAC, known bool) []alike {
+func (s *service) alikes(mac smd.MAC, known bool) []alike {
 	var list []alike
 	for _, other := range misspelt(mac) {
-		in := h.cache.Lookup(other)
-		_, heard := h.journal.Machine(other)
+		in := s.cache.Lookup(other)
+		_, heard := s.journal.Machine(other)
 		if in.Known != known && heard == known {
 			list = append(list, alike{other, in.ID})
 		}

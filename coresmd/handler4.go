@@ -55,7 +55,9 @@ func (h *handler4) answer(x *exchange4) (v exchange.Verdict, reply *dhcpv4.DHCPv
 	v = h.decide(x)
 	switch v {
 	case exchange.Pass:
-		reply = x.prepared
+		if reply = x.prepared; !h.pass && !exchange.Says4(x.req.MessageType(), reply) {
+			return exchange.Drop, nil, true
+		}
 	case exchange.Offer, exchange.Ack:
 		reply, stop = h.reply4(x), true
 	case exchange.NakReply:

@@ -11,6 +11,7 @@ import (
 	"github.com/coredhcp/coredhcp/handler"
 	"github.com/google/go-cmp/cmp"
 	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/dhcpv6"
 	"github.com/insomniacslk/dhcp/iana"
 	"github.com/sirupsen/logrus"
 	logtest "github.com/sirupsen/logrus/hooks/test"
@@ -551,5 +552,41 @@ func TestPanic(t *testing.T) {
 	}
 	if want := fmt.Sprintf("%x", req.ToBytes()); e.Data["packet"] != want {
 		t.Errorf("packet %v, want %v", e.Data["packet"], want)
+	}
+}
+
+// TestUnknownDrop has a coresmd that is the last plugin: what says nothing to a
+// stranger is not sent.
+func TestUnknownDrop(t *testing.T) {
+	t.Parallel()
+	b := six(known(t, "unknown=drop"))
+	if reply, ended := dhcptest.Exchange4(t, dhcptest.Request4(t, strange, discover), dhcptest.ServerID("192.0.2.1"), b.handle); reply != nil || !ended {
+		t.Errorf("DISCOVER: %v, ended %v", reply, ended)
+	}
+	want := `debug no reply mac="02:00:00:00:00:99" xid="0xcafe0001" message="DISCOVER" state="discover" reason="unknown machine"`
+	if diff := cmp.Diff(want, b.line()); diff != "" {
+		t.Errorf("log line (-want +got):\n%s", diff)
+	}
+	given := dhcptest.Earlier(dhcpv4.WithYourIP(ip("192.0.2.77")))
+	if reply, ended := dhcptest.Exchange4(t, dhcptest.Request4(t, strange, discover), dhcptest.ServerID("192.0.2.1"), given, b.handle); reply == nil || ended {
+		t.Errorf("DISCOVER that an earlier plugin answered: %v, ended %v", reply, ended)
+	}
+	if reply, ended := dhcptest.Exchange4(t, dhcptest.Request4(t, strange, inform, ciaddr("192.0.2.99")), dhcptest.ServerID("192.0.2.1"), b.handle); reply == nil || ended {
+		t.Errorf("INFORM: %v, ended %v", reply, ended)
+	}
+	for name, c := range map[string]struct {
+		kind  dhcpv6.MessageType
+		with  []dhcpv6.Modifier
+		reply bool
+	}{
+		"a Solicit is refused":            {solicit, mods6(na(1)), true},
+		"a Rebind that nobody can judge":  {rebind, mods6(na(1, "2001:db8::9")), false},
+		"a Confirm that nobody can judge": {confirm, mods6(na(1, "2001:db8::9")), false},
+		"an Information-request":          {info, nil, false},
+	} {
+		reply, ended := b.ask(t, dhcptest.Request6(t, strange, c.kind, c.with...), near)
+		if got := reply != nil; got != c.reply || ended == c.reply {
+			t.Errorf("%s: reply %v, ended %v", name, reply, ended)
+		}
 	}
 }

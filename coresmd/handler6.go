@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
@@ -19,8 +20,10 @@ import (
 // A handler6 answers DHCPv6 requests.
 type handler6 struct {
 	*service
+	last     last6
 	fixed    *fixed6
-	own      own6
+	own      link.Host6
+	noURL    sync.Once     // the complaint that this server has no address for URLs
 	noServer process.Limit // of the complaint that server_id is missing
 }
 
@@ -71,7 +74,9 @@ func (h *handler6) answer(x *exchange6, resp dhcpv6.DHCPv6) (v exchange.Verdict,
 	case exchange.Drop:
 		return v, nil, true
 	case exchange.Pass:
-		x.ask6.Refuse(prepared)
+		if x.ask6.Refuse(prepared); !h.pass && !exchange.Says6(x.ask6.Inner, prepared) {
+			return exchange.Drop, nil, true
+		}
 		return v, prepared, false
 	}
 	h.reply6(x)
@@ -92,6 +97,9 @@ func (h *handler6) decide(x *exchange6) exchange.Verdict {
 		return x.because(exchange.Drop, unicast, "to "+x.from.Dst.String())
 	case !h.identify(x):
 		return x.because(exchange.Drop, noServerID, "")
+	}
+	if !x.dry {
+		h.last.see(x, time.Now())
 	}
 	mac, reason := x.ask6.Mac(x.from.Peer.Addr())
 	if reason != "" {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/dhcptest"
 	"github.com/OpenCHAMI/coresmd/internal/process"
@@ -633,7 +632,9 @@ func TestAddress6(t *testing.T) {
 		}
 	}
 	b := known6(t, "server_addr6=")
-	b.six.own.last.Store(&ownAddr6{err: errors.New("this host has 2 global IPv6 addresses"), until: time.Now().Add(time.Hour)})
+	b.six.own.Look = func(netip.Addr) (netip.Prefix, error) {
+		return netip.Prefix{}, errors.New("this host has 2 global IPv6 addresses")
+	}
 	for range 3 {
 		b.ask(t, dhcptest.Request6(t, node, solicit, append(mods6(na(1)), efi6...)...), process.Origin{})
 	}
@@ -681,5 +682,21 @@ func TestAllocations6(t *testing.T) {
 	})
 	if n-preparing > 20 {
 		t.Errorf("%v allocations, want at most 20", n-preparing)
+	}
+}
+
+// TestRouters6 has routers of a network of IPv6, which nothing tells of.
+func TestRouters6(t *testing.T) {
+	t.Parallel()
+	b := known6(t, "subnet=2001:db8:1::/64,router:2001:db8:1::1", "subnet=2001:db8:2::/64", "subnet=192.0.2.0/24,router:192.0.2.254")
+	var warnings []string
+	for _, e := range b.log.AllEntries() {
+		if strings.HasPrefix(e.Message, "subnet=") {
+			warnings = append(warnings, e.Level.String()+" "+e.Message)
+		}
+	}
+	want := []string{"warning subnet=2001:db8:1::/64: router: is told by DHCPv4 only; in IPv6 routers tell of themselves"}
+	if diff := cmp.Diff(want, warnings); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 }

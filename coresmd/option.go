@@ -2,7 +2,6 @@ package coresmd
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"net"
 	"slices"
 	"strings"
@@ -64,12 +63,7 @@ func valueOf(code uint8, value []byte) string {
 			return dhcpv4.MessageType(value[0]).String()
 		}
 	}
-	for _, b := range value {
-		if b < ' ' || b > '~' {
-			return "0x" + hex.EncodeToString(value)
-		}
-	}
-	return string(value)
+	return octetsOf(value)
 }
 
 func addrsOf(octets []byte) string {

@@ -44,6 +44,11 @@ func start(c config, p *process.Process, log *logrus.Entry) (*service, error) {
 	if c.shadowed {
 		log.Warn("ipxe_uri and ipxe_base_uri are both given: ipxe_uri is used")
 	}
+	for _, n := range c.subnets {
+		if isV6(n.Prefix.Addr()) && len(n.Routers) > 0 {
+			log.Warnf("subnet=%v: router: is told by DHCPv4 only; in IPv6 routers tell of themselves", n.Prefix)
+		}
+	}
 	if _, rehearses := p.Rehearsal(); rehearses {
 		return s, s.rehearse()
 	}

@@ -22,7 +22,7 @@ func inventoryOf(last ...int) string {
 		if i > 0 {
 			text += ","
 		}
-		text += fmt.Sprintf(`{"MACAddress":"02:00:00:00:00:%02x","ComponentID":"x3000c0s0b0n0","IPAddresses":[{"IPAddress":"192.0.2.%d"}]}`, n, 10+n)
+		text += fmt.Sprintf(`{"MACAddress":"02:00:00:00:00:%02x","ComponentID":"x3000c0s0b0n0","IPAddresses":[{"IPAddress":"192.0.2.%d"},{"IPAddress":"2001:db8:1::%d"}]}`, n, 10+n, 10+n)
 	}
 	return text + "]"
 }
@@ -61,6 +61,24 @@ func inState(t *testing.T, state string) bench {
 	return b
 }
 
+// inStates starts a plugin for each state.
+func inStates(t *testing.T) map[string]bench {
+	t.Helper()
+	benches := map[string]bench{}
+	for _, s := range smd.States() {
+		b := inState(t, s.String())
+		if got := b.plugin.cache.Status().State; got != s {
+			t.Fatalf("the inventory is %v, want %v", got, s)
+		}
+		if got := b.p.StrangersUnknown.Load(); got == s.TellsStrangers() {
+			t.Errorf("%v: bootloop is told that strangers are unknown: %v", s, got)
+		}
+		b.p.ReleaseTaken.Store(true)
+		benches[s.String()] = b
+	}
+	return benches
+}
+
 // TestStates asks for every cell of the table in docs/states.md.
 func TestStates(t *testing.T) {
 	t.Parallel()
@@ -84,18 +102,7 @@ func TestStates(t *testing.T) {
 	machines := map[string]struct{ mac, its string }{
 		"known": {node, its}, "gone": {goneNode, "192.0.2.12"}, "stranger": {strange, "192.0.2.98"},
 	}
-	benches := map[string]bench{}
-	for _, s := range smd.States() {
-		b := inState(t, s.String())
-		if got := b.plugin.cache.Status().State; got != s {
-			t.Fatalf("the inventory is %v, want %v", got, s)
-		}
-		if got := b.p.StrangersUnknown.Load(); got == s.TellsStrangers() {
-			t.Errorf("%v: bootloop is told that strangers are unknown: %v", s, got)
-		}
-		b.p.ReleaseTaken.Store(true)
-		benches[s.String()] = b
-	}
+	benches := inStates(t)
 	cells := 0
 	for _, row := range dhcptest.Table(t, "states.md", "coresmd") {
 		b, machine := benches[row["inventory"]], machines[row["machine"]]

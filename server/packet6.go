@@ -1,8 +1,7 @@
 package server
 
 import (
-	"slices"
-
+	"github.com/OpenCHAMI/coresmd/internal/exchange"
 	"github.com/OpenCHAMI/coresmd/internal/mmsg"
 	"github.com/insomniacslk/dhcp/dhcpv6"
 )
@@ -29,7 +28,7 @@ func (s *socket) answer6(p *packet, w *writing) reason {
 	if resp == nil {
 		return silence
 	}
-	if !says(inner, resp) {
+	if said, err := resp.GetInnerMessage(); err != nil || !exchange.Says6(inner, said) {
 		return empty
 	}
 	return s.send6(p, resp, w)
@@ -60,27 +59,6 @@ func prepare6(msg *dhcpv6.Message) (*dhcpv6.Message, reason) {
 		dhcpv6.WithRapidCommit(resp)
 	}
 	return resp, ""
-}
-
-// says tells whether a reply has something for the client: an IA, a status, or an
-// option that it asked for.
-func says(req *dhcpv6.Message, resp dhcpv6.DHCPv6) bool {
-	msg, err := resp.GetInnerMessage()
-	if err != nil {
-		return false
-	}
-	asked := req.Options.RequestedOptions()
-	for _, option := range msg.Options.Options {
-		switch code := option.Code(); code {
-		case dhcpv6.OptionIANA, dhcpv6.OptionIATA, dhcpv6.OptionIAPD, dhcpv6.OptionStatusCode:
-			return true
-		default:
-			if slices.Contains(asked, code) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // send6 queues a reply for whom the packet came from.

@@ -26,7 +26,7 @@ func TestExampleConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := string(example)
+	text := withServer6(t, string(example))
 	for name, value := range map[string]string{"https://smd.example.org": s.smd.URL(), "/var/lib/coredhcp/": t.TempDir() + "/"} {
 		if !strings.Contains(text, name) {
 			t.Fatalf("%s does not stand in the example", name)
@@ -42,6 +42,20 @@ func TestExampleConfiguration(t *testing.T) {
 	unknown := lanLease("192.0.2.200")
 	unknown.LeaseTime, unknown.T1, unknown.T2 = 5*time.Minute, 150*time.Second, 262*time.Second
 	compare(t, unknown, dhcptest.Udhcpc(s.host(2), "eth0", dhcptest.ClientOptions{}))
+}
+
+// withServer6 takes the comment off the section server6 of the example.
+func withServer6(t *testing.T, example string) string {
+	t.Helper()
+	before, section, found := strings.Cut(example, "\n# server6:\n")
+	if !found {
+		t.Fatal("the example has no section server6")
+	}
+	text := before + "\nserver6:\n"
+	for line := range strings.Lines(section) {
+		text += strings.TrimPrefix(strings.TrimPrefix(line, "#"), " ")
+	}
+	return text
 }
 
 // What the demonstration prints before the server's log.

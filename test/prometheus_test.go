@@ -124,6 +124,7 @@ func TestPrometheus(t *testing.T) {
 	s.want(`coresmd_transfers_total{protocol="tftp",outcome="sent"}`, "1")
 	s.want(`coresmd_transfers_total{protocol="tftp",outcome="missing"}`, "1")
 	s.want(`coresmd_certificate_expiry_timestamp_seconds{certificate="smd"} > bool time()`, "1")
+	s.want(`coresmd_certificate_expiry_timestamp_seconds{certificate="ca_cert"} > bool time()`, "1")
 	s.want(`coresmd_build_info`, "1")
 	s.want(`coresmd_journal_machines`, "2")
 	s.exists()

@@ -42,10 +42,27 @@ func TestShapes(t *testing.T) {
 				"/root_ca/root_ca.crt", secure.CAFile, "/tmp/coredhcp.db", filepath.Join(t.TempDir(), "coredhcp.db"),
 				"/tftpboot", s.tftp,
 			).Replace(string(text))
+			s.checks(t, config)
 			server := dhcptest.StartCoreDHCP(s.server, dhcptest.CoreDHCPBinary(t), config)
 			defer server.Stop()
-			dhcptest.Golden(t, "shapes/"+name, clients.replies(t))
+			replies := clients.replies(t)
+			if strings.Contains(config, "server6:\n") {
+				replies += clients.replies6(t)
+			}
+			dhcptest.Golden(t, "shapes/"+name, replies)
 		})
+	}
+}
+
+// checks has a configuration checked, which must find no error.
+func (s *site) checks(t *testing.T, config string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, status := s.command("check", "-c", path); status != 0 || !strings.Contains(out, "\n0 errors, ") && !strings.HasPrefix(out, "0 errors, ") {
+		t.Errorf("check: status %d\n%s", status, out)
 	}
 }
 
@@ -63,7 +80,7 @@ func shapeInventory(smd *dhcptest.SMDServer) {
 		return dhcptest.Interface{MAC: dhcptest.MAC(n).String(), ComponentID: id, Addresses: dhcptest.IPs(addrs...)}
 	}
 	smd.PostInterfaces(
-		nic(1, "x3000c0s0b0n0", "192.0.2.11"),
+		nic(1, "x3000c0s0b0n0", "192.0.2.11", "2001:db8:1::11"),
 		nic(2, "x3000c0s1b0n0", "192.0.2.12", "198.51.100.12"),
 		nic(3, "x3000c0s2b0n0"),
 		nic(4, "x3000c0s0b0", "192.0.2.14"),
@@ -121,6 +138,7 @@ func shapeRequests() []shapeRequest {
 // shapeClients is a host that asks as any client and as a relay.
 type shapeClients struct {
 	near, far net.PacketConn
+	relay6    net.PacketConn // that a relay of DHCPv6 has
 	heard     chan *dhcpv4.DHCPv4
 	round     byte // of requests: an answer to another round is left alone
 }
@@ -132,7 +150,15 @@ func newShapeClients(s *site) *shapeClients {
 	ns.IP("addr", "add", "198.51.100.1/32", "dev", "lo")
 	ns.IP("route", "add", "default", "dev", "eth0")
 	s.server.IP("route", "add", "198.51.100.0/24", "via", "192.0.2.4")
+	ns.IP("addr", "add", "2001:db8:1::4/64", "dev", "eth0", "nodad")
+	s.server.IP("addr", "add", "2001:db8:1::1/64", "dev", "eth0", "nodad")
 	c := &shapeClients{heard: make(chan *dhcpv4.DHCPv4, 64)}
+	relay6, err := ns.ListenPacket("udp6", "[2001:db8:1::4]:547")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	c.relay6 = relay6
+	s.t.Cleanup(func() { relay6.Close() })
 	for conn, addr := range map[*net.PacketConn]string{&c.near: ":68", &c.far: "198.51.100.1:67"} {
 		opened, err := ns.ListenPacket("udp4", addr)
 		if err != nil {

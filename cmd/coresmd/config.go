@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/OpenCHAMI/coresmd/internal/args"
+	"github.com/spf13/cast"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -251,9 +252,7 @@ func (r *reader) plugins(server string, n *yaml.Node) []directive {
 			r.fail(placeOf(value), "the arguments of %s are %s; wanted words on one line, or below >-", key.Value, kindOf(value))
 			continue
 		}
-		if value.Tag != "!!null" {
-			d.words = r.words(value)
-		}
+		d.words = r.words(value)
 		all = append(all, d)
 	}
 	return all
@@ -271,7 +270,7 @@ func itemOf(n *yaml.Node) string {
 func (r *reader) words(n *yaml.Node) []word {
 	var words []word
 	at := r.offset(placeOf(n))
-	for _, text := range strings.Fields(n.Value) {
+	for _, text := range strings.Fields(valueOf(n)) {
 		found := bytes.Index(r.source[at:], []byte(text))
 		if found < 0 { // it is escaped there
 			words = append(words, word{text, placeOf(n)})
@@ -282,6 +281,15 @@ func (r *reader) words(n *yaml.Node) []word {
 		at += len(text)
 	}
 	return words
+}
+
+// valueOf is a scalar as CoreDHCP has it: 1_500 and 0x5dc are 1500 to it.
+func valueOf(n *yaml.Node) string {
+	var value any
+	if n.Tag == "!!str" || n.Decode(&value) != nil {
+		return n.Value
+	}
+	return cast.ToString(value)
 }
 
 // offset returns where a place is in the file.

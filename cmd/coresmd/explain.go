@@ -51,7 +51,7 @@ func explainVerb(e *env) *cobra.Command {
 		{"arch", "its architecture, a number of option 93, such as 7; it is a PXE client then"},
 		{"class", "its vendor class, option 60"},
 		{"user-class", "its user class, option 77; iPXE for iPXE"},
-		{"message", "DISCOVER, REQUEST or INFORM"},
+		{"message", "DISCOVER, REQUEST or INFORM; of DHCPv6 SOLICIT, REQUEST, RENEW, REBIND, CONFIRM or INFORMATION-REQUEST"},
 	} {
 		ask[f.name] = c.Flags().String(f.name, "", f.help)
 	}

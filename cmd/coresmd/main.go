@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 
 	"golang.org/x/term"
@@ -68,7 +69,13 @@ func (e *env) run(ctx context.Context, words []string) int {
 	case errors.Is(err, errWrong):
 		return exitWrong
 	default:
-		fmt.Fprintf(e.stderr, "coresmd: %v\n", err)
+		for i, line := range strings.Split("coresmd: "+err.Error(), "\n") {
+			if word, indented := strings.CutPrefix(line, "\t"); indented && i > 0 { // by cobra
+				fmt.Fprintf(e.stderr, "\t%s\n", harmless(word))
+				continue
+			}
+			fmt.Fprintf(e.stderr, "%s\n", harmless(line))
+		}
 		return exitFailed
 	}
 }

@@ -286,6 +286,15 @@ func (c *Client) WaitEvent(event string, timeout time.Duration) Bound {
 
 // NextEvent is WaitEvent for goroutines, which may not end a test.
 func (c *Client) NextEvent(event string, timeout time.Duration) (Bound, error) {
+	env, err := c.nextEnv(event, timeout)
+	if err != nil {
+		return Bound{}, err
+	}
+	return parseBound(env)
+}
+
+// nextEnv waits for the next event of that name and returns its environment.
+func (c *Client) nextEnv(event string, timeout time.Duration) (map[string]string, error) {
 	deadline := time.Now().Add(timeout)
 	var skipped []string
 	for {
@@ -294,13 +303,13 @@ func (c *Client) NextEvent(event string, timeout time.Duration) (Bound, error) {
 		case err == nil:
 			c.seen++
 			if strings.EqualFold(env["EVENT"], event) {
-				return parseBound(env)
+				return env, nil
 			}
 			skipped = append(skipped, env["EVENT"])
 		case !errors.Is(err, os.ErrNotExist):
-			return Bound{}, err
+			return nil, err
 		case time.Now().After(deadline):
-			return Bound{}, fmt.Errorf("%s: no event %q within %v, but %q; it said:\n%s", c.name, event, timeout, skipped, c.Log())
+			return nil, fmt.Errorf("%s: no event %q within %v, but %q; it said:\n%s", c.name, event, timeout, skipped, c.Log())
 		default:
 			time.Sleep(20 * time.Millisecond)
 		}

@@ -149,7 +149,11 @@ func (ns *Namespace) Attach(wire *Wire, iface string, mac net.HardwareAddr, addr
 		"type", "veth", "peer", "name", port, "netns", wire.ns.Name)
 	wire.ns.IP("link", "set", port, "master", "br0", "up")
 	for _, addr := range addrs {
-		ns.IP("addr", "add", addr.String(), "broadcast", "+", "dev", iface)
+		extra := []string{"broadcast", "+"}
+		if addr.Addr().Is6() {
+			extra = []string{"nodad"}
+		}
+		ns.IP(append([]string{"addr", "add", addr.String(), "dev", iface}, extra...)...)
 	}
 	ns.IP("link", "set", iface, "up")
 }

@@ -265,12 +265,23 @@ func LaunchCoreDHCP(ns *Namespace, binary, config string) *Process {
 // the DHCPv4 port.
 func StartCoreDHCP(ns *Namespace, binary, config string) *Process {
 	ns.t.Helper()
+	return startCoreDHCP(ns, binary, config, 67)
+}
+
+// StartCoreDHCP6 is StartCoreDHCP for DHCPv6.
+func StartCoreDHCP6(ns *Namespace, binary, config string) *Process {
+	ns.t.Helper()
+	return startCoreDHCP(ns, binary, config, 547)
+}
+
+func startCoreDHCP(ns *Namespace, binary, config string, port int) *Process {
+	ns.t.Helper()
 	p := LaunchCoreDHCP(ns, binary, config)
 	Eventually(ns.t, 20*time.Second, func() error {
 		switch {
 		case !p.Running():
 			ns.t.Fatalf("coredhcp ended: %v\n%s", p.err, p.Log())
-		case ns.listensUDP(67):
+		case ns.ListensUDP(port):
 			return nil
 		}
 		return fmt.Errorf("coredhcp does not listen; it said:\n%s", p.Log())
@@ -278,8 +289,8 @@ func StartCoreDHCP(ns *Namespace, binary, config string) *Process {
 	return p
 }
 
-// listensUDP tells whether some IPv4 or IPv6 socket in the namespace is bound to a UDP port.
-func (ns *Namespace) listensUDP(port int) bool {
+// ListensUDP tells whether some IPv4 or IPv6 socket in the namespace is bound to a UDP port.
+func (ns *Namespace) ListensUDP(port int) bool {
 	var text []byte
 	err := ns.within(func() error {
 		for _, name := range []string{"/proc/thread-self/net/udp", "/proc/thread-self/net/udp6"} {

@@ -66,7 +66,7 @@ func Status(code iana.StatusCode) *dhcpv6.OptStatusCode {
 func (r *Request6) Refuse(d *dhcpv6.Message) {
 	switch r.State {
 	case Solicit:
-		if !served(d) {
+		if !Served(d) {
 			r.Advertise(d)
 		}
 		r.refuseIAs(d, iana.StatusNoAddrsAvail, iana.StatusNoPrefixAvail)
@@ -154,8 +154,8 @@ func (r *Request6) Verdict(d *dhcpv6.Message) Verdict {
 	return Reply
 }
 
-// served says that an earlier plugin gave something out.
-func served(d *dhcpv6.Message) bool {
+// Served says that an earlier plugin gave something out.
+func Served(d *dhcpv6.Message) bool {
 	return slices.ContainsFunc(d.Options.Options, func(o dhcpv6.Option) bool {
 		switch ia := o.(type) {
 		case *dhcpv6.OptIANA:

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/dhcpv6"
 )
 
 // Shown is what a message shows of a client beside its hardware address. Its
@@ -52,5 +53,13 @@ func LeaseEvent(s State, v Verdict) string {
 type Dry struct {
 	Verdict Verdict
 	Reply   *dhcpv4.DHCPv4 // nil: none, or passed on
+	Reason  string
+}
+
+// A Dry6 is the Dry of DHCPv6. Its reply is there also where the request is
+// passed on.
+type Dry6 struct {
+	Verdict Verdict
+	Reply   *dhcpv6.Message // nil: none
 	Reason  string
 }

@@ -69,8 +69,9 @@ const pragmas = "_synchronous=EXTRA&_busy_timeout=2000&_txlock=immediate"
 type store struct {
 	path string
 	shape
-	lock *os.File // held while the store is open; nil where that cannot be
-	db   *sql.DB  // nil after an error: the next commit opens it again
+	lock *os.File  // held while the store is open; nil where that cannot be
+	db   *sql.DB   // nil after an error: the next commit opens it again
+	add  *sql.Stmt // puts a row; nil unless ready
 
 	ready    bool          // the file has our schema and holds what takeOver wants
 	file     os.FileInfo   // of the file when it became ready
@@ -151,8 +152,12 @@ func (s *store) shut() error {
 	if s.db == nil {
 		return nil
 	}
-	err := s.db.Close()
-	s.db, s.ready = nil, false
+	var err error
+	if s.add != nil {
+		err = s.add.Close()
+	}
+	err = errors.Join(err, s.db.Close())
+	s.db, s.add, s.ready = nil, nil, false
 	return err
 }
 
@@ -235,6 +240,9 @@ func (s *store) prepare() error {
 	}
 	err := s.migrate()
 	if err == nil {
+		s.add, err = s.db.Prepare(s.put)
+	}
+	if err == nil {
 		s.file, err = os.Stat(s.path)
 	}
 	if err != nil {
@@ -314,10 +322,7 @@ func (s *store) transact(batch []*write) error {
 		return err
 	}
 	defer tx.Rollback()
-	put, err := tx.Prepare(s.put)
-	if err != nil {
-		return err
-	}
+	put := tx.Stmt(s.add)
 	defer put.Close()
 	for _, w := range batch {
 		if w.remove {

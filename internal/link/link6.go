@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv6"
 	"github.com/insomniacslk/dhcp/iana"
@@ -90,6 +92,42 @@ func choose6(own []netip.Prefix, want netip.Addr) (netip.Prefix, error) {
 		return own[0], nil
 	}
 	return netip.Prefix{}, fmt.Errorf("this host has %d global IPv6 addresses", len(own))
+}
+
+// lookAgain is how long what Own6 found holds.
+const lookAgain = time.Minute
+
+// A Host6 knows the address of this host that stands in where the packet loop
+// tells no receiving interface. It is looked for anew once a minute. The zero
+// value is ready.
+type Host6 struct {
+	Look func(want netip.Addr) (netip.Prefix, error) // nil: Own6
+	last atomic.Pointer[found6]
+}
+
+type found6 struct {
+	own   []netip.Prefix
+	err   error
+	until time.Time
+}
+
+// Find returns what Own6 returns for want, which is the same at each call.
+// Without an error that is one prefix. Nobody writes to it.
+func (h *Host6) Find(want netip.Addr, now time.Time) ([]netip.Prefix, error) {
+	if last := h.last.Load(); last != nil && now.Before(last.until) {
+		return last.own, last.err
+	}
+	look := h.Look
+	if look == nil {
+		look = Own6
+	}
+	found := &found6{until: now.Add(lookAgain)}
+	p, err := look(want)
+	if found.err = err; err == nil {
+		found.own = []netip.Prefix{p}
+	}
+	h.last.Store(found)
+	return found.own, found.err
 }
 
 // DUID returns an identifier made of the hardware address of an interface of

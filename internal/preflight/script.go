@@ -60,7 +60,8 @@ func (s *script) enter(words []string, values map[string]string) {
 	switch {
 	case strings.Contains(f.uri, "${"):
 		s.opaque = true
-	case strings.ContainsAny(f.uri, "/.") && !slices.Contains(s.images, f): // else the name of a file that is loaded already
+	case f.uri == "", slices.Contains(s.images, f):
+	case f.what == chained, strings.ContainsAny(f.uri, "/."): // else the name of a file that is loaded already
 		s.images = append(s.images, f)
 	}
 }

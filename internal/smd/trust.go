@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -42,7 +43,8 @@ type Trust struct {
 	OnProblem func(string)
 
 	// OnCertificate is told the end of a certificate whenever it is seen:
-	// those of smd and token_url, and client_cert. It may be called by
+	// those of smd and token_url, client_cert, and of ca_cert the one that ends
+	// first. It may be called by
 	// several goroutines at once, and must not wait. Nil is allowed.
 	OnCertificate func(whose string, ends time.Time)
 
@@ -203,7 +205,7 @@ type rotating struct {
 	tokenHost string // of token_url; empty: none
 
 	mu      sync.Mutex
-	roots   live[*x509.CertPool]
+	roots   live[*authorities]
 	pair    live[*tls.Certificate]
 	current *http.Transport
 }
@@ -212,7 +214,7 @@ type rotating struct {
 func (t Trust) secure() (*rotating, error) {
 	r := &rotating{
 		clock: t.clock, onProblem: t.OnProblem, seen: t.OnCertificate,
-		roots: live[*x509.CertPool]{parse: parseRoots},
+		roots: live[*authorities]{parse: parseRoots},
 		pair:  live[*tls.Certificate]{parse: parsePair},
 	}
 	if r.seen == nil {
@@ -275,7 +277,11 @@ func (r *rotating) pick() (current, old *http.Transport, problems []error) {
 }
 
 func (r *rotating) transport() *http.Transport {
-	config := &tls.Config{RootCAs: r.roots.value, MinVersion: tls.VersionTLS12, VerifyConnection: r.verified}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, VerifyConnection: r.verified}
+	if roots := r.roots.value; roots != nil {
+		r.seen("ca_cert", roots.ends)
+		config.RootCAs = roots.pool
+	}
 	if pair := r.pair.value; pair != nil {
 		r.seen("client_cert", pair.Leaf.NotAfter)
 		// Certificates would be held back from a server that names other issuers.
@@ -296,9 +302,25 @@ func (r *rotating) verified(s tls.ConnectionState) error {
 	return nil
 }
 
-func parseRoots(files []source, texts []string) (*x509.CertPool, error) {
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM([]byte(texts[0])) {
+// authorities are whose signature is believed.
+type authorities struct {
+	pool *x509.CertPool
+	ends time.Time // of the certificate that ends first
+}
+
+func parseRoots(files []source, texts []string) (*authorities, error) {
+	roots := &authorities{pool: x509.NewCertPool()}
+	for block, rest := pem.Decode([]byte(texts[0])); block != nil; block, rest = pem.Decode(rest) {
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if block.Type != "CERTIFICATE" || err != nil {
+			continue // as AppendCertsFromPEM has it
+		}
+		roots.pool.AddCert(certificate)
+		if roots.ends.IsZero() || certificate.NotAfter.Before(roots.ends) {
+			roots.ends = certificate.NotAfter
+		}
+	}
+	if roots.ends.IsZero() {
 		return nil, fmt.Errorf("reading ca_cert: %s holds no certificate; wanted PEM", files[0].path)
 	}
 	return roots, nil

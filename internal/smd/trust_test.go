@@ -55,7 +55,10 @@ func newAuthority(t *testing.T, name string) *authority {
 func (a *authority) sign(template, parent *x509.Certificate, key *ecdsa.PrivateKey) *x509.Certificate {
 	a.t.Helper()
 	template.SerialNumber = big.NewInt(time.Now().UnixNano())
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Minute), time.Now().Add(time.Hour)
+	template.NotBefore = time.Now().Add(-time.Minute)
+	if template.NotAfter.IsZero() {
+		template.NotAfter = time.Now().Add(time.Hour)
+	}
 	if parent == nil {
 		parent = template
 	}
@@ -328,6 +331,45 @@ func TestBrokenRoots(t *testing.T) {
 	written(t, folder, "ca.pem", "junk")
 	clock.advance(fileRecheck)
 	asks(t, deaf, smd.URL, "HTTP/1.1 ")
+}
+
+// TestCertificateEnds has the end of each certificate told: of several
+// authorities that of the first.
+func TestCertificateEnds(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t, "site")
+	soon := ca.sign(&x509.Certificate{Subject: pkix.Name{CommonName: "soon"}, IsCA: true, NotAfter: time.Now().Add(time.Minute)}, nil, ca.key)
+	smd := newSecureServer(t, &tls.Config{})
+	smd.reissue(ca)
+	folder := t.TempDir()
+	cert, key := ca.issue("dhcp-1")
+	roots := ca.pem() + inPEM("PRIVATE KEY", []byte("junk")) + inPEM("CERTIFICATE", soon.Raw) + "junk"
+	var mu sync.Mutex
+	ends := make(map[string]time.Time)
+	trust := Trust{
+		CAFile: written(t, folder, "ca.pem", roots), ClientCert: written(t, folder, "cert.pem", cert), ClientKey: written(t, folder, "key.pem", key),
+		OnCertificate: func(whose string, end time.Time) {
+			mu.Lock()
+			defer mu.Unlock()
+			ends[whose] = end
+		},
+	}
+	asks(t, trusting(t, trust, smd.URL), smd.URL, "HTTP/1.1 ")
+	leaf, _ := pem.Decode([]byte(cert))
+	ours, err := x509.ParseCertificate(leaf.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if at := ends["smd"]; time.Until(at) < 50*time.Minute || time.Until(at) > time.Hour {
+		t.Errorf("smd ends at %v", at)
+	}
+	delete(ends, "smd")
+	want := map[string]time.Time{"ca_cert": soon.NotAfter, "client_cert": ours.NotAfter}
+	if diff := cmp.Diff(want, ends); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 }
 
 // TestClientCertificate has a server that wants to know who asks.

@@ -96,7 +96,7 @@ type Query struct {
 	Arch      string `json:"arch,omitempty"`  // option 93
 	Class     string `json:"class,omitempty"` // option 60
 	UserClass string `json:"user_class,omitempty"`
-	Message   string `json:"message"` // DISCOVER, REQUEST, INFORM
+	Message   string `json:"message"` // DISCOVER, SOLICIT, ...
 }
 
 // An Explanation is what the server would tell a machine, and why.
@@ -347,7 +347,9 @@ type Leases struct {
 // A Lease is an address in the hands of a stranger.
 type Lease struct {
 	Address  string    `json:"address"`
-	MAC      string    `json:"mac"`
+	MAC      string    `json:"mac"`            // empty: not known, which is so with DHCPv6 only
+	DUID     string    `json:"duid,omitempty"` // octets with colons; of DHCPv6
+	IAID     string    `json:"iaid,omitempty"` // four octets in hex; of DHCPv6
 	Expires  time.Time `json:"expires"`
 	Hostname string    `json:"hostname,omitempty"`
 	Pool     string    `json:"pool"` // START-END
