@@ -16,6 +16,9 @@ import (
 const (
 	// batchSize is how many datagrams one call receives or sends.
 	batchSize = 128
+	// flushEvery is after how many packets replies leave, so that clients have
+	// something to do meanwhile.
+	flushEvery = 32
 	// patience is how long the packets of a batch wait for one whose handler
 	// blocks, before each gets a goroutine of its own.
 	patience = time.Millisecond
@@ -27,6 +30,7 @@ const (
 type packet struct {
 	mmsg.Datagram // without payload
 	v4            *dhcpv4.DHCPv4
+	reply4        *dhcpv4.DHCPv4 // room
 	v6            dhcpv6.DHCPv6
 }
 
@@ -91,7 +95,9 @@ func (b *batch) run() (replaced bool) {
 	done := int64(0)
 	for p := b.claim(); p != nil; p = b.claim() {
 		b.socket.handle(p, &w)
-		done++
+		if done++; done%flushEvery == 0 {
+			w.flush()
+		}
 	}
 	w.flush()
 	b.socket.loop.flight.Add(-done)
@@ -200,7 +206,9 @@ func (s *socket) parse(p *packet) (why reason) {
 	}
 	var err error
 	if s.v4() {
-		p.v4, err = parse4(p.Payload)
+		pair := s.slab.pair()
+		p.v4, p.reply4 = &pair.request, &pair.reply
+		err = parse4(p.v4, s.slab.clone(p.Payload))
 	} else {
 		p.v6, err = dhcpv6.FromBytes(append([]byte(nil), p.Payload...)) // options may keep what they were read from
 	}

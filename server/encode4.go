@@ -2,8 +2,8 @@ package server
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"net"
-	"slices"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
@@ -44,35 +44,33 @@ func appendField[T ~string | ~[]byte](room []byte, value T, size int) []byte {
 	return append(room, zeros[:size-n]...)
 }
 
-// An option4 is one option of a message.
-type option4 struct {
-	code  uint8
-	value []byte
-}
-
 // appendOptions4 appends options in the order of their codes, the relay agent's
 // last (RFC 3046), long ones in parts (RFC 3396).
 func appendOptions4(room []byte, options dhcpv4.Options) []byte {
-	var all [64]option4
-	sorted := all[:0]
+	var have [4]uint64 // a bit for each code
+	var at [256]uint8  // where its value is
+	var few [48][]byte
+	values := few[:0]
 	for code, value := range options {
-		if code != dhcpv4.OptionPad.Code() && code != dhcpv4.OptionEnd.Code() {
-			sorted = append(sorted, option4{code, value})
+		have[code/64] |= 1 << (code % 64)
+		at[code] = uint8(len(values))
+		values = append(values, value)
+	}
+	have[0] &^= 1       // padding
+	have[3] &^= 1 << 63 // the end
+	agent := dhcpv4.OptionRelayAgentInformation.Code()
+	relayed := have[agent/64]&(1<<(agent%64)) != 0
+	have[agent/64] &^= 1 << (agent % 64)
+	for word, bit := range have {
+		for ; bit != 0; bit &= bit - 1 {
+			code := uint8(64*word + bits.TrailingZeros64(bit))
+			room = appendOption4(room, code, values[at[code]])
 		}
 	}
-	slices.SortFunc(sorted, func(a, b option4) int { return place(a.code) - place(b.code) })
-	for _, o := range sorted {
-		room = appendOption4(room, o.code, o.value)
+	if relayed {
+		room = appendOption4(room, agent, values[at[agent]])
 	}
 	return room
-}
-
-// place is where an option stands among others.
-func place(code uint8) int {
-	if code == dhcpv4.OptionRelayAgentInformation.Code() {
-		return 256
-	}
-	return int(code)
 }
 
 func appendOption4(room []byte, code uint8, value []byte) []byte {

@@ -75,6 +75,8 @@ func listen(p *process.Process, c *config.Config, inherited map[string]*os.File,
 // flight, and returns. A loop can be run again with other chains.
 func (l *loop) run(ctx context.Context, c chains) error {
 	l.chains.Store(&c)
+	unused := ballast()
+	defer runtime.KeepAlive(unused)
 	var watching sync.WaitGroup
 	watching.Go(func() { l.table.Watch(ctx, l.changed) })
 	for _, s := range l.sockets {

@@ -452,6 +452,6 @@ func TestGoroutinesAreStable(t *testing.T) {
 	}
 	round(1000)
 	before := count()
-	round(20_000)
+	round(manyPackets)
 	eventually(t, "as many goroutines as before", func() bool { return count() <= before })
 }

@@ -26,12 +26,13 @@ func (s *socket) answer4(p *packet, w *writing) reason {
 	if req.OpCode != dhcpv4.OpcodeBootRequest {
 		return notRequest
 	}
-	asked := req.MessageType()
+	asked := kind4(req)
 	kind, ok := kinds4[asked]
 	if !ok {
 		return badType
 	}
-	resp := prepare4(req, kind)
+	resp := p.reply4
+	prepare4(resp, req, kind)
 	origin := s.origin(p)
 	var stop bool
 	for _, link := range s.loop.chains.Load().v4 {
@@ -45,9 +46,9 @@ func (s *socket) answer4(p *packet, w *writing) reason {
 	return s.send4(p, resp, w)
 }
 
-// prepare4 returns what dhcpv4.NewReplyFromRequest does, with a type.
-func prepare4(req *dhcpv4.DHCPv4, kind dhcpv4.MessageType) *dhcpv4.DHCPv4 {
-	resp := &dhcpv4.DHCPv4{
+// prepare4 makes what dhcpv4.NewReplyFromRequest does, with a type.
+func prepare4(resp, req *dhcpv4.DHCPv4, kind dhcpv4.MessageType) {
+	*resp = dhcpv4.DHCPv4{
 		OpCode: dhcpv4.OpcodeBootReply, HWType: req.HWType, ClientHWAddr: req.ClientHWAddr,
 		TransactionID: req.TransactionID, Flags: req.Flags,
 		ClientIPAddr: net.IPv4zero, YourIPAddr: net.IPv4zero, ServerIPAddr: net.IPv4zero, GatewayIPAddr: req.GatewayIPAddr,
@@ -61,7 +62,6 @@ func prepare4(req *dhcpv4.DHCPv4, kind dhcpv4.MessageType) *dhcpv4.DHCPv4 {
 	if kind != dhcpv4.MessageTypeNone {
 		resp.Options[dhcpv4.OptionDHCPMessageType.Code()] = []byte{byte(kind)}
 	}
-	return resp
 }
 
 // withheld4 says why a reply does not leave; empty: it does.
@@ -74,7 +74,7 @@ func withheld4(asked dhcpv4.MessageType, resp *dhcpv4.DHCPv4) reason {
 	case asked == dhcpv4.MessageTypeInform:
 		return ""
 	}
-	switch resp.MessageType() {
+	switch kind4(resp) {
 	case dhcpv4.MessageTypeOffer, dhcpv4.MessageTypeAck:
 		if resp.YourIPAddr.To4() == nil || resp.YourIPAddr.IsUnspecified() {
 			return noAddress
@@ -92,8 +92,8 @@ func (s *socket) origin(p *packet) process.Origin {
 // send4 queues a reply for where RFC 2131 section 4.1 sends it.
 func (s *socket) send4(p *packet, resp *dhcpv4.DHCPv4, w *writing) reason {
 	req := p.v4
-	m := mmsg.Message{Source: s.loop.pinned(addr4(resp.ServerIdentifier()))}
-	nak := resp.MessageType() == dhcpv4.MessageTypeNak
+	m := mmsg.Message{Source: s.loop.pinned(server4(resp))}
+	nak := kind4(resp) == dhcpv4.MessageTypeNak
 	switch ciaddr := addr4(req.ClientIPAddr); {
 	case addr4(req.GatewayIPAddr).IsValid():
 		if nak {
@@ -152,7 +152,7 @@ func (s *socket) sendFrame(p *packet, resp *dhcpv4.DHCPv4, w *writing) reason {
 // source4 is the address that a frame comes from: the server identifier, or else
 // siaddr, or else the interface's first.
 func source4(resp *dhcpv4.DHCPv4, networks []netip.Prefix) netip.Addr {
-	for _, a := range []netip.Addr{addr4(resp.ServerIdentifier()), addr4(resp.ServerIPAddr)} {
+	for _, a := range []netip.Addr{server4(resp), addr4(resp.ServerIPAddr)} {
 		if a.IsValid() {
 			return a
 		}
@@ -163,6 +163,19 @@ func source4(resp *dhcpv4.DHCPv4, networks []netip.Prefix) netip.Addr {
 		}
 	}
 	return netip.IPv4Unspecified()
+}
+
+// kind4 is the type of a message, as its MessageType returns it, without garbage.
+func kind4(d *dhcpv4.DHCPv4) dhcpv4.MessageType {
+	if value := d.Options[dhcpv4.OptionDHCPMessageType.Code()]; len(value) == 1 {
+		return dhcpv4.MessageType(value[0])
+	}
+	return dhcpv4.MessageTypeNone
+}
+
+// server4 is the server identifier of a message.
+func server4(d *dhcpv4.DHCPv4) netip.Addr {
+	return addr4(d.Options[dhcpv4.OptionServerIdentifier.Code()])
 }
 
 // addr4 turns an address of a message into a netip.Addr; the unspecified one is none.

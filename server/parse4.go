@@ -15,14 +15,13 @@ const headerSize4 = 240
 
 var errMalformed = errors.New("malformed DHCPv4 message")
 
-// parse4 reads a message as dhcpv4.FromBytes does, with three allocations in place
-// of twenty: the message's addresses and options share one copy of the octets.
-func parse4(octets []byte) (*dhcpv4.DHCPv4, error) {
-	if len(octets) < headerSize4 || [4]byte(octets[236:240]) != [4]byte{99, 130, 83, 99} {
-		return nil, errMalformed
+// parse4 reads a message as dhcpv4.FromBytes does, without its twenty allocations:
+// the message's addresses and options are parts of the octets.
+func parse4(d *dhcpv4.DHCPv4, q []byte) error {
+	if len(q) < headerSize4 || [4]byte(q[236:240]) != [4]byte{99, 130, 83, 99} {
+		return errMalformed
 	}
-	q := bytes.Clone(octets)
-	d := &dhcpv4.DHCPv4{
+	*d = dhcpv4.DHCPv4{
 		OpCode: dhcpv4.OpcodeType(q[0]), HWType: iana.HWType(q[1]), HopCount: q[3],
 		TransactionID: dhcpv4.TransactionID(q[4:8]),
 		NumSeconds:    binary.BigEndian.Uint16(q[8:]), Flags: binary.BigEndian.Uint16(q[10:]),
@@ -32,7 +31,7 @@ func parse4(octets []byte) (*dhcpv4.DHCPv4, error) {
 		ServerHostName: text(q[44:108]), BootFileName: text(q[108:236]),
 		Options: make(dhcpv4.Options, count4(q[headerSize4:])),
 	}
-	return d, parseOptions4(d.Options, q[headerSize4:])
+	return parseOptions4(d.Options, q[headerSize4:])
 }
 
 // count4 returns how many options there are.

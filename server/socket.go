@@ -40,6 +40,7 @@ type socket struct {
 
 	mu     sync.Mutex
 	reader *mmsg.Reader // guarded by mu
+	slab   slab4        // guarded by mu
 }
 
 // entries returns a socket for each listen entry of a configuration, none open.
@@ -96,15 +97,6 @@ func (s *socket) prepare(fd int) error {
 	if i, ok := s.loop.table.Name(s.iface); ok {
 		s.index = i.Index
 	}
-	level, option, own := unix.IPPROTO_IP, unix.IP_PKTINFO, unix.IP_MULTICAST_ALL
-	if !s.v4() {
-		level, option, own = unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, unix.IPV6_MULTICAST_ALL
-	}
-	if err := unix.SetsockoptInt(fd, level, option, 1); err != nil {
-		return os.NewSyscallError("asking for packet information", err)
-	}
-	// Groups that other sockets joined are theirs. Kernels before 4.20 lack this for IPv6.
-	_ = unix.SetsockoptInt(fd, level, own, 0)
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, sendBuffer)
 	s.widen(fd)
 	raw, err := s.file.SyscallConn()
@@ -185,8 +177,23 @@ func (s *socket) take(inherited *os.File) (fd int, err error) {
 	return fd, nil
 }
 
+// inform asks for the interface and the destination of each packet. Packets that
+// come before have neither.
+func (s *socket) inform(fd int) error {
+	level, option, own := unix.IPPROTO_IP, unix.IP_PKTINFO, unix.IP_MULTICAST_ALL
+	if !s.v4() {
+		level, option, own = unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, unix.IPV6_MULTICAST_ALL
+	}
+	// Groups that other sockets joined are theirs. Kernels before 4.20 lack this for IPv6.
+	_ = unix.SetsockoptInt(fd, level, own, 0)
+	return os.NewSyscallError("asking for packet information", unix.SetsockoptInt(fd, level, option, 1))
+}
+
 // bind sets what must be set before bind(2), and binds.
 func (s *socket) bind(fd int) error {
+	if err := s.inform(fd); err != nil {
+		return err
+	}
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 		return os.NewSyscallError("setting SO_REUSEADDR", err)
 	}

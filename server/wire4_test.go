@@ -38,7 +38,9 @@ func TestPrepare4(t *testing.T) {
 		if replyKind != dhcpv4.MessageTypeNone {
 			want.UpdateOption(dhcpv4.OptMessageType(replyKind))
 		}
-		if diff := cmp.Diff(want, prepare4(req, replyKind)); diff != "" {
+		got := new(dhcpv4.DHCPv4)
+		prepare4(got, req, replyKind)
+		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%v (-want +got):\n%s", kind, diff)
 		}
 	}
@@ -62,7 +64,8 @@ func FuzzMessage4(f *testing.F) {
 	}).ToBytes())
 	f.Fuzz(func(t *testing.T, octets []byte) {
 		want, err := dhcpv4.FromBytes(octets)
-		got, ours := parse4(octets)
+		got := new(dhcpv4.DHCPv4)
+		ours := parse4(got, octets)
 		if (err == nil) != (ours == nil) {
 			t.Fatalf("%v, want %v", ours, err)
 		}
@@ -71,6 +74,9 @@ func FuzzMessage4(f *testing.F) {
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("read (-want +got):\n%s", diff)
+		}
+		if kind4(got) != want.MessageType() || server4(got) != addr4(want.ServerIdentifier()) {
+			t.Errorf("type %v of %v, want %v of %v", kind4(got), server4(got), want.MessageType(), want.ServerIdentifier())
 		}
 		if diff := cmp.Diff(want.ToBytes(), appendMessage4(nil, got)); diff != "" {
 			t.Errorf("written (-want +got):\n%s", diff)

@@ -35,7 +35,7 @@ func (s site) start(ctx context.Context) (*server, error) {
 		return nil, err
 	}
 	up := &server{cmd, log}
-	for !strings.Contains(log.String(), "Listen ") {
+	for !strings.Contains(log.String(), "istening on ") {
 		select {
 		case <-ctx.Done():
 			_ = up.stop()

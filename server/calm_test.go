@@ -1,0 +1,6 @@
+//go:build !storm
+
+package server
+
+// manyPackets is how many TestGoroutinesAreStable sends.
+const manyPackets = 20_000
