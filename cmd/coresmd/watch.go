@@ -38,10 +38,10 @@ func (e *env) watch(ctx context.Context, word string) error {
 		return fmt.Errorf("--server: %w", err)
 	}
 	err = client.Follow(ctx, func(events status.Events) error { return e.happened(events, word) })
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return running{client, e.server}.refused(err)
 	}
-	return running{client, e.server}.refused(err)
+	return nil // interrupted: that is how it ends
 }
 
 // happened writes events.

@@ -22,7 +22,8 @@ func TestRead(t *testing.T) {
 	}{
 		"a boot script service's": {
 			"#!ipxe\nkernel --name kernel http://a/k?x=1 root=live:http://a/root.squashfs || goto boot_retry\ninitrd --name initrd http://a/i || goto boot_retry\nboot || goto boot_retry\n:boot_retry\nsleep 30\nchain http://a/script?retry=1\n",
-			[]string{"kernel http://a/k?x=1", "initrd http://a/i"}, false,
+			[]string{"kernel http://a/k?x=1", "initrd http://a/i"},
+			false,
 		},
 		"variables":       {"#!ipxe\nset base http://a\nset image ${base}/k\nkernel ${image} x\ninitrd ${base}/i.img\n", []string{"kernel http://a/k", "initrd http://a/i.img"}, false},
 		"the machine's":   {"#!ipxe\nkernel http://a/${buildarch}/k\n", nil, true},
