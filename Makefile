@@ -22,7 +22,7 @@ SOURCES := go.mod go.sum $(shell find . \( -name .git -o -name bin -o -name buil
 DEPS := postgresql udhcpc isc-dhcp-client dhcpcd-base isc-dhcp-relay tftp-hpa curl busybox iproute2 iputils-ping procps openssl \
 	git ca-certificates file prometheus systemd
 # What the tests on emulated machines need.
-FIRMWARE := iproute2 qemu-system-x86 qemu-system-arm ipxe-qemu ipxe ovmf qemu-efi-aarch64 postgresql
+FIRMWARE := iproute2 isc-dhcp-relay radvd qemu-system-x86 qemu-system-arm ipxe-qemu ipxe ovmf qemu-efi-aarch64 postgresql
 
 .PHONY: help
 help: ## list the targets

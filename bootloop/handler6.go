@@ -30,6 +30,7 @@ func newHandler6(s *service) *handler6 {
 		a, _ := process.Find[netip.Addr](s.process, "server_addr6")
 		return a
 	})
+	process.Publish(s.process, "dry run of DHCPv6", h.try)
 	return h
 }
 
@@ -71,6 +72,19 @@ func (h *handler6) Handle(req, resp dhcpv6.DHCPv6, from process.Origin) (reply d
 		return nil, true
 	}
 	return x.prepared, true
+}
+
+// try says what this plugin would make of a request. Nothing changes by it but
+// the prepared reply.
+func (h *handler6) try(req dhcpv6.DHCPv6, resp *dhcpv6.Message, from process.Origin) exchange.Dry6 {
+	from.Dst = netip.Addr{} // of the packet that is the example
+	x := exchange6{inquiry: inquiry{from: from, network: -1, dry: true}, req: req}
+	v := h.answer(&x, resp)
+	d := exchange.Dry6{Verdict: v, Reason: x.reason()}
+	if v != exchange.Drop {
+		d.Reply = x.prepared
+	}
+	return d
 }
 
 // answer takes a request to its verdict, and the prepared reply to its end.
@@ -322,6 +336,9 @@ func (h *handler6) confirming(x *exchange6) exchange.Verdict {
 // leaving is the verdict on a Release or a Decline.
 func (h *handler6) leaving(x *exchange6, why reason, leave func(lease.Client, netip.Addr) bool) exchange.Verdict {
 	detail := notTheHolder
+	if x.dry {
+		leave = h.holds
+	}
 	x.each(func(g *grant) {
 		for _, a := range exchange.Addrs(g.ia) {
 			if leave(x.holder(g.ia), a) {
@@ -338,8 +355,17 @@ func (h *handler6) leaving(x *exchange6, why reason, leave func(lease.Client, ne
 	return x.because(exchange.Reply, why, detail)
 }
 
+// holds says that a client has a lease of an address.
+func (h *handler6) holds(c lease.Client, a netip.Addr) bool {
+	held, ok := h.leases.Held(c)
+	return ok && held.Addr == a
+}
+
 // forget drops the offers to a client that chose another server.
 func (h *handler6) forget(x *exchange6) {
+	if x.dry {
+		return
+	}
 	for _, ia := range x.Inner.Options.IANA() {
 		h.leases.Forget(x.holder(ia))
 	}
@@ -366,7 +392,7 @@ func (x *exchange6) fields() map[string]any {
 		fields["mac"] = net.HardwareAddr(x.mac[:]).String()
 	}
 	if x.relayed.IsValid() {
-		fields["link"] = x.relayed.String()
+		fields["giaddr"] = x.relayed.String()
 	}
 	return fields
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/OpenCHAMI/coresmd/internal/dhcptest"
+	"github.com/OpenCHAMI/coresmd/internal/exchange"
 	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/coredhcp/coredhcp/handler"
 	"github.com/google/go-cmp/cmp"
@@ -23,7 +24,7 @@ import (
 func (b bench6) line() string {
 	e := b.log.LastEntry()
 	text := fmt.Sprintf("%v %s", e.Level, e.Message)
-	for _, name := range []string{"mac", "duid", "message", "state", "ip", "link", "bootfile", "reason"} {
+	for _, name := range []string{"mac", "duid", "message", "state", "ip", "giaddr", "bootfile", "reason"} {
 		if v, ok := e.Data[name]; ok {
 			text += fmt.Sprintf(" %s=%q", name, v)
 		}
@@ -236,6 +237,44 @@ func TestAudit6(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+}
+
+// TestDryRun6 asks what strangers would get, and that nothing comes of it.
+func TestDryRun6(t *testing.T) {
+	t.Parallel()
+	b := newBench6(t, "renew=ack "+netWords6)
+	b.lease(one)
+	try, ok := process.Find[func(dhcpv6.DHCPv6, *dhcpv6.Message, process.Origin) exchange.Dry6](b.p, "dry run of DHCPv6")
+	if !ok {
+		t.Fatal("the plugin publishes no dry run")
+	}
+	dry := func(mac string, kind dhcpv6.MessageType, with ...dhcpv6.Modifier) string {
+		req := dhcptest.Request6(t, mac, kind, with...)
+		prepared, _ := dhcptest.Prepare6(req)
+		own(prepared)
+		d := try(req, prepared.(*dhcpv6.Message), process.Origin{})
+		if d.Reply == nil {
+			return fmt.Sprint(d.Verdict, ": ", d.Reason)
+		}
+		return strings.TrimSpace(fmt.Sprint(d.Verdict, " ", words6(t, d.Reply), " ", d.Reason))
+	}
+	before := dhcptest.MetricText(t, b.p.Registry, "bootloop_")
+	for range 3 {
+		check(
+			t,
+			step{dry(one, solicit, na(1)), "ADVERTISE ADVERTISE 1=2001:db8::1000/5m0s"},
+			step{dry(two, solicit, na(1)), "ADVERTISE ADVERTISE 1=2001:db8::1001/5m0s"},
+			step{dry(three, asks, own, na(1)), "REPLY REPLY 1=2001:db8::1001/5m0s"},
+			step{dry(one, renew, own, na(1, "2001:db8::1000")), "REPLY REPLY 1=2001:db8::1000/5m0s"},
+			step{dry(one, leaves, own, na(1, "2001:db8::1000")), "REPLY REPLY Success release: freed"},
+			step{dry(one, rebind, na(1, "2001:db8::77")), "no reply: an address that another server may have given out"},
+			step{dry(one, asks, dhcpv6.WithServerID(dhcptest.LL(two)), na(1)), "no reply: another server's: 00:03:00:01:02:00:00:00:00:02"},
+		)
+	}
+	if diff := cmp.Diff(before, dhcptest.MetricText(t, b.p.Registry, "bootloop_")); diff != "" {
+		t.Errorf("metrics (-before +after):\n%s", diff)
+	}
+	check(t, step{b.say(one, renew, own, na(1, "2001:db8::1000")), "REPLY 1=2001:db8::1000/5m0s"})
 }
 
 // TestPanic6 has a handler that panics: the packet is dropped and shown.

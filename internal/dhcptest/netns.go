@@ -194,6 +194,19 @@ func (ns *Namespace) Forward() {
 	ns.Run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
 }
 
+// Advertise makes the namespace advertise itself on an interface as the router of a prefix
+// whose hosts are to ask DHCPv6 for their addresses.
+func (ns *Namespace) Advertise(iface string, prefix netip.Prefix) {
+	ns.t.Helper()
+	path := filepath.Join(ns.t.TempDir(), "radvd.conf")
+	text := fmt.Sprintf("interface %s {\n AdvSendAdvert on;\n AdvManagedFlag on;\n AdvOtherConfigFlag on;\n MinRtrAdvInterval 3;\n MaxRtrAdvInterval 5;\n"+
+		" prefix %v {\n  AdvOnLink on;\n  AdvAutonomous off;\n };\n};\n", iface, prefix.Masked())
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		ns.t.Fatal(err)
+	}
+	StartProcess(ns.t, "radvd", ns.Command(context.Background(), Need(ns.t, "radvd", "radvd"), "-n", "-m", "stderr", "-C", path, "-p", path+".pid"))
+}
+
 // Command prepares a program that runs inside the namespace. The process is the program
 // itself, without a shell or an `ip` in between, so signals reach it.
 func (ns *Namespace) Command(ctx context.Context, name string, args ...string) *exec.Cmd {

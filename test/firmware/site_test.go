@@ -50,7 +50,7 @@ func serveScripts(folder string) error {
 		}
 		_, _ = w.Write(script)
 	})
-	return http.ListenAndServe(net.JoinHostPort(serverIP.String(), "8081"), nil)
+	return http.ListenAndServe(":8081", nil)
 }
 
 var serverIP = netip.MustParseAddr("192.0.2.1")
