@@ -18,6 +18,9 @@ STATIC := -linkmode external -extldflags "-static" -s -w
 SOURCES := go.mod go.sum $(shell find . \( -name .git -o -name bin -o -name build -o -name dist -o -name test -o -name testdata -o -name tools \) -prune \
 	-o -type f ! -name '*_test.go' \( -name '*.go' -o -path './resources/*' -o -path './internal/version/stamp/*' -o -path './internal/status/page/*' \) -print)
 
+# What is shipped.
+BINARIES := bin/coredhcp bin/coresmd bin/dhcping
+
 # What the tests call that a fresh Debian may lack. gcc stands for build-essential: any gcc will do.
 DEPS := postgresql udhcpc isc-dhcp-client dhcpcd-base isc-dhcp-relay tftp-hpa curl busybox iproute2 iputils-ping procps openssl \
 	git ca-certificates file prometheus systemd
@@ -29,7 +32,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
-build: bin/coredhcp bin/coresmd ## bin/coredhcp: CoreDHCP with its core plugins, coresmd and bootloop, and the command bin/coresmd; static
+build: $(BINARIES) ## bin/coredhcp: CoreDHCP with its core plugins, coresmd and bootloop; bin/coresmd, bin/dhcping; static
 
 build/coredhcp/main.go: resources/coredhcp.go.template resources/plugins.txt go.mod
 	@mkdir -p $(@D)
@@ -62,6 +65,11 @@ man: bin/coresmd ## build/man/: manual pages of the command
 	@rm -rf build/man; mkdir -p build/man
 	@$< man build/man
 
+.PHONY: completions
+completions: bin/coresmd ## build/completions/: completions of the command for bash, zsh and fish
+	@rm -rf build/completions; mkdir -p build/completions
+	@for shell in bash zsh fish; do $< completion $$shell >build/completions/coresmd.$$shell; done
+
 # The same plugins in CoreDHCP's own main program and packet loop, for comparison.
 build/stock/main.go: resources/plugins.txt go.mod
 	@mkdir -p $(@D)
@@ -74,6 +82,11 @@ build/stock/main.go: resources/plugins.txt go.mod
 bin/coredhcp-stock: build/stock/main.go $(SOURCES)
 	@echo "building $@"
 	@CGO_ENABLED=1 $(GO) build -buildvcs=false -trimpath -tags $(TAGS) -ldflags '$(STATIC)' -o $@ ./build/stock
+	@touch $@
+
+bin/dhcping: $(SOURCES)
+	@echo "building $@"
+	@CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '-s -w' -o $@ ./cmd/dhcping
 	@touch $@
 
 .PHONY: test
@@ -102,6 +115,11 @@ bin/coredhcp-race: build/coredhcp/main.go $(SOURCES)
 	@echo "building $@"
 	@CGO_ENABLED=1 $(GO) build -race -buildvcs=false -tags sqlite_omit_load_extension -o $@ ./build/coredhcp
 	@touch $@
+
+# The tests have the same with fewer reloads.
+.PHONY: test-reload
+test-reload: check-root build ## 100 reloads and 20 new binaries under load; nobody waits longer than a second; root
+	RELOADS=100 HANDOVERS=20 $(GO) test -count=1 -timeout 15m -run 'TestReload$$' -v ./test
 
 # The tests have the same with 100 machines and a link that is slower by as much.
 .PHONY: test-storm
@@ -182,25 +200,83 @@ bin/tools/golangci-lint: tools/go.mod tools/go.sum
 	@$(GO) build -C tools -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@touch $@
 
+bin/tools/cyclonedx-gomod: tools/sbom/go.mod tools/sbom/go.sum
+	@echo "building $@"
+	@$(GO) build -C tools/sbom -o ../../$@ github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
+	@touch $@
+
 bin/tools/goreleaser: tools/goreleaser/go.mod tools/goreleaser/go.sum
 	@echo "building $@"
 	@$(GO) build -C tools/goreleaser -o ../../$@ github.com/goreleaser/goreleaser/v2
 	@touch $@
 
+bin/tools/supply: $(wildcard tools/supply/*)
+	@echo "building $@"
+	@$(GO) build -C tools/supply -o ../../$@ .
+	@touch $@
+
+# The licences of everything that is linked.
+build/licences: build bin/tools/supply
+	@rm -rf $@
+	@bin/tools/supply licences $@ $(BINARIES)
+
+.PHONY: docs
+docs: build bin/tools/supply ## docs/dependencies.md: what is linked, out of the binaries
+	@bin/tools/supply list bin/coredhcp bin/coresmd >build/dependencies
+	@{ sed '/^## Direct$$/,$$d' docs/dependencies.md; cat build/dependencies; } >build/dependencies.md
+	@mv build/dependencies.md docs/dependencies.md
+
 .PHONY: snapshot
-snapshot: bin/tools/goreleaser ## dist/: binaries for linux amd64 and arm64, not published
+snapshot: bin/tools/goreleaser ## dist/: archives, packages and lists of parts for linux amd64 and arm64, not published
 	@GIT_STATE=$$(./gen_version.bash --print | sed -n s/^gitState=//p) \
 		BUILD_HOST=$$(uname -n) BUILD_USER=$$(id -un) GO_VERSION=$$($(GO) env GOVERSION) \
 		$< release --snapshot --skip publish --clean
 
 .PHONY: loaders
-loaders: ## build/tftpboot/: iPXE from Debian's package, under the names that machines are offered
-	@$(MAKE) install-deps DEPS=ipxe
-	@./collect_loaders.bash build/tftpboot
+loaders: build/ipxe ## build/tftpboot/: iPXE from Debian's package, under the names that machines are offered
+	@./collect_loaders.bash build/tftpboot build/ipxe
+
+build/ipxe: image/ipxe.bash
+	@$< $@ || { rm -rf $@; exit 1; }
+	@touch $@
 
 .PHONY: image
 image: ## container image coresmd:latest
 	docker build . --tag coresmd:latest
+
+# Where there is no registry: a base of our own for the builder, and an engine of our own.
+.PHONY: container-test
+container-test: check-root ## builds the container image and has a real client get its lease from it; root
+	@$(MAKE) install-deps DEPS='docker.io debootstrap $(DEPS)'
+	@$(MAKE) build/builder-base.tar.gz
+	$(GO) test -tags container -count=1 -timeout 30m -v ./test/container
+
+# Debian with this host's Go and CA bundle.
+build/builder-base.tar.gz:
+	@mkdir -p build
+	@base=$$(mktemp -d); trap 'rm -rf "$$base"' EXIT; \
+	debootstrap --variant=minbase --include=$(BUILDER) $(SUITE) "$$base" http://deb.debian.org/debian >build/debootstrap.log || \
+		{ cat build/debootstrap.log >&2; exit 1; }; \
+	cp -a "$$($(GO) env GOROOT)" "$$base/usr/local/go"; \
+	cp /etc/ssl/certs/ca-certificates.crt "$$base/etc/ssl/certs/"; \
+	tar -C "$$base" -c . | gzip -1 >$@
+
+.PHONY: package-test
+package-test: check-root ## a release for two architectures, its packages on a fresh Debian; root
+	@$(MAKE) install-deps DEPS='$(DEPS) debootstrap gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user rpm systemd'
+	@$(MAKE) snapshot build/debian-root.tar.gz
+	$(GO) test -tags packages -count=1 -timeout 20m -v ./test/packages
+
+# A Debian that nothing was added to.
+build/debian-root.tar.gz:
+	@mkdir -p build
+	@root=$$(mktemp -d); trap 'rm -rf "$$root"' EXIT; \
+	debootstrap --variant=minbase $(SUITE) "$$root" http://deb.debian.org/debian >build/debootstrap.log || \
+		{ cat build/debootstrap.log >&2; exit 1; }; \
+	tar -C "$$root" -c . | gzip -1 >$@
+
+SUITE := bookworm
+BUILDER := bzip2,ca-certificates,dpkg-dev,gcc,git,libc6-dev,libcap2-bin,libssl-dev,make,xz-utils
 
 .PHONY: clean
 clean: ## remove what was built

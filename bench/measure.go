@@ -116,7 +116,7 @@ func (s *stage) once(c scene, p peer) (r record, err error) {
 
 // job is what the crowd does.
 func job(c scene, p peer, pid int) load.Job {
-	j := load.Job{PID: pid, Limit: c.limit, Seed: 1}
+	j := load.Job{PID: pid, Limit: c.limit, Seed: 1, Awake: c.awake}
 	if c.duty.relayed {
 		for n := range relays {
 			j.Relays = append(j.Relays, relay(n))

@@ -50,8 +50,8 @@ type cell struct {
 }
 
 var (
-	saturationHead = []string{"", "relayed: leases/s", "ms of processor per 1,000", "median, ms", "direct: leases/s", "ms of processor per 1,000", "median, ms"}
-	saturation     = [...]cell{{relayedScene, rate}, {relayedScene, perThousand}, {relayedScene, p50}, {directScene, rate}, {directScene, perThousand}, {directScene, p50}}
+	saturationHead = []string{"", "relayed: leases/s", "ms of processor per 1,000", "median, ms", "relayed, clients awake: leases/s", "ms of processor per 1,000", "direct: leases/s", "ms of processor per 1,000", "median, ms"}
+	saturation     = [...]cell{{relayedScene, rate}, {relayedScene, perThousand}, {relayedScene, p50}, {awakeScene, rate}, {awakeScene, perThousand}, {directScene, rate}, {directScene, perThousand}, {directScene, p50}}
 	burstHead      = []string{"", "10,000 relayed: s", "sent again", "10,000 direct: s", "sent again", "100,000 relayed: s", "without a lease then", "sent again", "most memory, MB"}
 	bursts         = [...]cell{{burstRelayed, took}, {burstRelayed, again}, {burstDirect, took}, {burstDirect, again}, {burstMany, took}, {burstMany, left}, {burstMany, again}, {burstMany, peak}}
 	newHead        = []string{"", "new machines: leases/s", "known machine alone: median, ms", "beside 2,000 new ones a second: median, ms", "99 %, ms"}

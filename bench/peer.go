@@ -51,11 +51,8 @@ const coresmdConfig = `server4:
   listen: "%%eth0"
   plugins:
     - server_id: %[1]v
-    - dns: %[2]v
-    - router: %[3]v
-    - netmask: 255.254.0.0
-    - coresmd: svc_base_uri=%[4]s ipxe_base_uri=http://%[1]v:8081 cache_valid=%[5]v lease_time=1h lookup_wait=%[10]s tftp=off snapshot_file=off
-    - bootloop: lease_file=%[6]s/leases.db lease_time=1h subnet=%[7]v,pool:%[8]v-%[9]v
+    - coresmd: svc_base_uri=%[4]s ipxe_base_uri=http://%[1]v:8081 cache_valid=%[5]v lease_time=1h lookup_wait=%[10]s tftp=off snapshot_file=off subnet=%[7]v,router:%[3]v,dns:%[2]v
+    - bootloop: lease_file=%[6]s/leases.db lease_time=1h subnet=%[7]v,router:%[3]v,dns:%[2]v,pool:%[8]v-%[9]v
 `
 
 // coresmd returns how a CoreDHCP with the plugins is started. wait is how long

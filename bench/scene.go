@@ -27,11 +27,13 @@ type scene struct {
 	duty   duty
 	crowds []load.Crowd
 	limit  time.Duration
+	awake  bool // the crowd never sleeps
 }
 
 // names of scenes.
 const (
 	relayedScene   = "relayed"
+	awakeScene     = "relayed-awake"
 	directScene    = "direct"
 	burstRelayed   = "burst-relayed"
 	burstDirect    = "burst-direct"
@@ -68,16 +70,17 @@ func scenes(part float64) []scene {
 
 	short, lengthy := 20*time.Second, 65*time.Second
 	return []scene{
-		{relayedScene, []peer{ours, stock, kea, echo}, []peer{lines, masq}, relayed, crowds(saturated), short},
-		{directScene, []peer{ours, stock, kea}, []peer{masq}, usual, crowds(saturated), short},
-		{burstRelayed, []peer{ours, stock, kea}, nil, relayed, crowds(burst), lengthy},
-		{burstDirect, []peer{ours, stock, kea}, nil, usual, crowds(burst), lengthy},
-		{burstMany, []peer{ours}, []peer{stock, kea}, large, crowds(many), lengthy},
-		{quietScene, []peer{ours}, nil, large, crowds(long), short},
-		{refreshScene, []peer{ours}, nil, looking, crowds(long), short},
-		{strangersScene, []peer{ours, stock, kea}, []peer{asks}, open, crowds(strange), short},
-		{calmScene, []peer{ours, stock, kea}, nil, open, crowds(paced), short},
-		{busyScene, []peer{ours, stock, kea}, nil, open, crowds(newcomers, paced), short},
+		{relayedScene, []peer{ours, stock, kea, echo}, []peer{lines, masq}, relayed, crowds(saturated), short, false},
+		{awakeScene, []peer{ours, stock, kea, echo}, nil, relayed, crowds(saturated), short, true},
+		{directScene, []peer{ours, stock, kea}, []peer{masq}, usual, crowds(saturated), short, false},
+		{burstRelayed, []peer{ours, stock, kea}, nil, relayed, crowds(burst), lengthy, false},
+		{burstDirect, []peer{ours, stock, kea}, nil, usual, crowds(burst), lengthy, false},
+		{burstMany, []peer{ours}, []peer{stock, kea}, large, crowds(many), lengthy, false},
+		{quietScene, []peer{ours}, nil, large, crowds(long), short, false},
+		{refreshScene, []peer{ours}, nil, looking, crowds(long), short, false},
+		{strangersScene, []peer{ours, stock, kea}, []peer{asks}, open, crowds(strange), short, false},
+		{calmScene, []peer{ours, stock, kea}, nil, open, crowds(paced), short, false},
+		{busyScene, []peer{ours, stock, kea}, nil, open, crowds(newcomers, paced), short, false},
 	}
 }
 

@@ -24,9 +24,10 @@ type config struct {
 	scriptPath    string
 	renew         bool // renewals are acknowledged
 	authoritative bool
-	unsynced      bool       // strangers get offers before SMD was heard
-	auditFile     string     // empty: none
-	start, end    netip.Addr // the older single range
+	unsynced      bool         // strangers get offers before SMD was heard
+	auditFile     string       // empty: none
+	start, end    netip.Addr   // the older single range
+	peerPools     []link.Range // of another server with our identifier
 	subnetPools   []link.Network
 	subnets       []link.Network
 
@@ -70,6 +71,10 @@ func (c *config) options() args.Options {
 		{
 			Name: "authoritative", Value: args.Bool(&c.authoritative), Default: "false",
 			Help: "Whether requests for addresses that this server knows nothing of are refused too. Say `true` only where no other server gives out addresses.",
+		},
+		{
+			Name: "peer_pool", Value: args.List(&c.peerPools, "START-END", parsePeerPool), Repeat: true,
+			Help: "Pool of another server that has the same server identifier. DHCPv4 requests for its addresses are left to that server. See docs/operations.md.",
 		},
 		{
 			Name: "audit", Value: args.String(&c.auditFile, "a file"),
@@ -169,7 +174,7 @@ func (c *config) validate(given args.Given, read bool) error {
 	}
 	known := slices.DeleteFunc(slices.Clone(c.networks), func(n link.Network) bool { return !n.Prefix.IsValid() })
 	c.table, err = link.NewTable(known)
-	return errors.Join(append(errs, err)...)
+	return errors.Join(append(errs, err, c.checkPeers())...)
 }
 
 // wanted says how a pool is declared.

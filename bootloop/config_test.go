@@ -88,7 +88,7 @@ argument 2 "lease_time=0s": lease_time: too short; wanted a duration of at least
 argument 3 "subnet_pool=192.0.2.0/24,192.0.2.1": subnet_pool: 2 parts; wanted CIDR,START,END
 argument 4 "renew=yes": renew: not understood; wanted ack or nak
 argument 5 "ipv4_start=x": ipv4_start: not an IPv4 address; wanted an IPv4 address
-argument 6 "colour=red": unknown key "colour"; wanted one of lease_file, lease_time, script_path, renew, unsynced, offer_time, decline_time, authoritative, audit, ipv4_start, ipv4_end, subnet_pool, subnet
+argument 6 "colour=red": unknown key "colour"; wanted one of lease_file, lease_time, script_path, renew, unsynced, offer_time, decline_time, authoritative, peer_pool, audit, ipv4_start, ipv4_end, subnet_pool, subnet
 ipv4_start and ipv4_end stand beside subnet or subnet_pool; wanted one of the two ways`},
 		"three words": {`/x 192.0.2.1 192.0.2.9`, "3 words; wanted key=value words or the 4 words LEASE_FILE LEASE_TIME IPV4_START IPV4_END or the 5 words LEASE_FILE SCRIPT_PATH LEASE_TIME IPV4_START IPV4_END"},
 	} {

@@ -108,6 +108,9 @@ func (h *handler4) decide(x *exchange4) exchange.Verdict {
 
 // byState is the verdict by the message that the client sent.
 func (h *handler4) byState(x *exchange4) exchange.Verdict {
+	if h.ofPeer(x.ask) {
+		return x.because(exchange.Drop, elsewhere, "")
+	}
 	switch x.ask.State {
 	case exchange.Discover:
 		return h.discover(x)

@@ -10,43 +10,43 @@ import (
 // reply4 completes the prepared reply. It is the only place that writes
 // options.
 func (h *handler4) reply4(x *exchange4) *dhcpv4.DHCPv4 {
-	mods := append(make([]dhcpv4.Modifier, 0, 16), netboot.Without, exchange.WithServerID(x.server))
-	mods = append(mods, h.lease(x)...)
-	mods = append(mods, h.networks[x.network].told...)
-	mods = append(mods, h.router(x))
+	d := x.prepared
+	netboot.Without(d)
+	exchange.SetServer(d, x.server)
+	h.writeLease(x)
+	exchange.Apply(d, h.networks[x.network].told)
+	h.writeRouter(x)
 	if selection, ok := link.SubnetSelection(x.req); ok {
-		mods = append(mods, dhcpv4.WithOption(selection))
+		d.UpdateOption(selection)
 	}
-	for _, modify := range h.replies.Append(mods, x.req, x.client, h.boot().Next(x.self), x.bootfile) {
-		modify(x.prepared)
-	}
-	return x.prepared
+	h.replies.Write(d, x.req, x.client, h.boot().Next(x.self), x.bootfile)
+	return d
 }
 
-// lease returns what writes the address and its times.
-func (h *handler4) lease(x *exchange4) []dhcpv4.Modifier {
+// writeLease writes the address and its times.
+func (h *handler4) writeLease(x *exchange4) {
 	times := h.times
 	switch {
 	case !x.addr.IsValid():
-		return []dhcpv4.Modifier{exchange.WithoutLease}
+		exchange.WithoutLease(x.prepared)
+		return
 	case x.left > 0:
 		times = exchange.NewTimes(x.left).Modifiers()
 	}
-	return append([]dhcpv4.Modifier{dhcpv4.WithYourIP(x.addr.AsSlice())}, times...)
+	x.prepared.YourIPAddr = x.addr.AsSlice()
+	exchange.Apply(x.prepared, times)
 }
 
-// router returns what sees to the router: none outside the network, and the
-// relay where there is no other.
-func (h *handler4) router(x *exchange4) dhcpv4.Modifier {
+// writeRouter sees to the router: none outside the network, and the relay where
+// there is no other.
+func (h *handler4) writeRouter(x *exchange4) {
 	prefix := h.prefix(x, x.network)
 	relay := h.relay(x, prefix)
-	return func(d *dhcpv4.DHCPv4) {
-		if !prefix.IsValid() {
-			return
-		}
-		link.KeepRouters(prefix)(d)
-		if !d.Options.Has(dhcpv4.OptionRouter) && relay.IsValid() {
-			exchange.Set(dhcpv4.OptionRouter, relay.AsSlice())(d)
-		}
+	if !prefix.IsValid() {
+		return
+	}
+	link.KeepRouters(prefix)(x.prepared)
+	if !x.prepared.Options.Has(dhcpv4.OptionRouter) && relay.IsValid() {
+		x.prepared.Options[dhcpv4.OptionRouter.Code()] = relay.AsSlice()
 	}
 }

@@ -50,7 +50,7 @@ func start(c config, p *process.Process, log *logrus.Entry) (*service, error) {
 		}
 		return &netboot.Boot{Loaders: netboot.DefaultLoaders()}
 	})
-	steps := []func() error{s.startJournal, s.startAudit, s.openLeases}
+	steps := []func() error{s.startJournal, s.startAudit, s.takeLeases}
 	if _, rehearses := p.Rehearsal(); rehearses {
 		steps = []func() error{s.startJournal, s.rehearse}
 	}
@@ -66,6 +66,9 @@ func start(c config, p *process.Process, log *logrus.Entry) (*service, error) {
 	return s, nil
 }
 
+// takeLeases opens the lease file as soon as it is this process's to open.
+func (s *service) takeLeases() error { return s.process.Take(s.openLeases) }
+
 // openLeases opens the lease file and tells what was wrong with it.
 func (s *service) openLeases() error {
 	table, problems, err := lease.Open(s.file(), s.leaseOptions())
@@ -80,6 +83,7 @@ func (s *service) openLeases() error {
 		}
 		s.log.Log(level, problem.Text)
 	}
+	s.process.Hold(process.Stake{Yield: table.Close, Resume: table.Reopen})
 	s.process.Go(func(ctx context.Context) {
 		<-ctx.Done()
 		if err := table.Close(); err != nil {

@@ -37,6 +37,7 @@ type inquiry struct {
 	boot     netboot.Client
 	archs    [4]uint16  // room for the client's architectures
 	addr     netip.Addr // what the machine gets; invalid: none
+	further  string     // more that it gets, for the log
 	bootfile string
 	why      reason
 	detail   string // of why, for the log
@@ -213,7 +214,7 @@ func (s *service) logExchange(x *inquiry, v exchange.Verdict, fields logrus.Fiel
 	set("rule", s.names(x.told, s.log.Logger.IsLevelEnabled(logrus.DebugLevel)))
 	set("reason", x.reason())
 	if x.addr.IsValid() {
-		fields["ip"] = x.addr.String()
+		fields["ip"] = x.addr.String() + x.further
 	}
 	s.log.WithFields(fields).Log(x.level(v), v.String())
 }

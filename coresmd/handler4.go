@@ -108,7 +108,7 @@ func (h *handler4) stranger4(x *exchange4) exchange.Verdict {
 func (h *handler4) known(x *exchange4) exchange.Verdict {
 	x.boot = netboot.FromV4(x.req)
 	x.network, x.linked = h.networks.Find(x.req, x.relayed, link.Receiving(x.from.Networks, x.self))
-	if x.relayed.IsValid() && !x.linked {
+	if x.relayed.IsValid() && !x.linked && !h.networks.Empty() {
 		x.earlier, _ = x.prepared.SubnetMask().Size()
 	}
 	if !h.judge(&x.inquiry, netip.Addr.Is4) {

@@ -194,10 +194,6 @@ func (x *exchange6) owns(a netip.Addr) bool {
 // is the machine's, or else the next one that no IA has.
 func (x *exchange6) assign() {
 	free := x.here
-	take := func(at int) netip.Addr {
-		free &^= 1 << at
-		return x.machine.Addrs[at]
-	}
 	for _, o := range x.ask6.Inner.Options.Options {
 		ia, ok := o.(*dhcpv6.OptIANA)
 		if !ok || slices.ContainsFunc(x.ias, func(g given6) bool { return g.ia.IaId == ia.IaId }) {
@@ -206,19 +202,29 @@ func (x *exchange6) assign() {
 		g := given6{ia: ia}
 		for _, a := range exchange.Addrs(ia) {
 			if at := slices.Index(x.machine.Addrs, a); at >= 0 && free&(1<<at) != 0 {
-				g.addr = take(at)
+				g.addr, free = a, free&^(1<<at)
 				break
 			}
 		}
 		x.ias = append(x.ias, g)
 	}
 	for i := range x.ias {
-		if g := &x.ias[i]; !g.addr.IsValid() && free != 0 {
-			g.addr = take(bits.TrailingZeros64(free))
+		g := &x.ias[i]
+		if at := bits.TrailingZeros64(free); !g.addr.IsValid() && free != 0 {
+			g.addr, free = x.machine.Addrs[at], free&^(1<<at)
 		}
-		if a := x.ias[i].addr; a.IsValid() && !x.addr.IsValid() {
-			x.addr = a
-		}
+		x.gets(g.addr)
+	}
+}
+
+// gets notes an address that the machine gets; invalid: none.
+func (x *exchange6) gets(a netip.Addr) {
+	switch {
+	case !a.IsValid():
+	case !x.addr.IsValid():
+		x.addr = a
+	default:
+		x.further += ", " + a.String()
 	}
 }
 

@@ -128,7 +128,7 @@ var rows6 = map[string]row6{
 	},
 	"solicit-several": {
 		twoNets, solicit, mods6(na(1), na(2, "2001:db8:2::12"), na(3), na(4), na(2)), nil, "reply",
-		`info ADVERTISE message="SOLICIT" state="solicit" id="x3000c0s0b0n0" type="Node" ip="2001:db8:1::12" hostname="nid0001"`,
+		`info ADVERTISE message="SOLICIT" state="solicit" id="x3000c0s0b0n0" type="Node" ip="2001:db8:1::12, 2001:db8:2::12, 2001:db8:1::112" hostname="nid0001"`,
 	},
 	"solicit-others": {
 		node, solicit, mods6(ta(1), na(1), pd(1)), nil, "reply",
@@ -387,7 +387,7 @@ func TestNetworks6(t *testing.T) {
 	rows := map[string]row6{
 		"direct": {
 			twoNets, solicit, mods6(na(1), na(2), na(3)), nil, "reply",
-			`info ADVERTISE message="SOLICIT" state="solicit" id="x3000c0s0b0n0" type="Node" ip="2001:db8:1::12" hostname="nid0001.example.org"`,
+			`info ADVERTISE message="SOLICIT" state="solicit" id="x3000c0s0b0n0" type="Node" ip="2001:db8:1::12, 2001:db8:1::112" hostname="nid0001.example.org"`,
 		},
 		"relayed": {
 			twoNets, solicit, mods6(na(1), na(2, "2001:db8:1::12")),
@@ -698,5 +698,49 @@ func TestRouters6(t *testing.T) {
 	want := []string{"warning subnet=2001:db8:1::/64: router: is told by DHCPv4 only; in IPv6 routers tell of themselves"}
 	if diff := cmp.Diff(want, warnings); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+}
+
+// TestDecline6 has a conflict counted.
+func TestDecline6(t *testing.T) {
+	t.Parallel()
+	b := known6(t)
+	b.ask(t, dhcptest.Request6(t, node, decline6, toUs, na(1, "2001:db8:1::11")), near)
+	if _, body := get(t, b.bench, "/metrics"); !strings.Contains(body, "\ncoresmd_conflicts_total 1\n") {
+		t.Error("the conflict is not counted")
+	}
+}
+
+// TestNobody6 has an Information-request without a client identifier, which our
+// packet loop gives to plugins: what earlier plugins told goes on.
+func TestNobody6(t *testing.T) {
+	t.Parallel()
+	b := known6(t)
+	req := dhcptest.Request6(t, node, info)
+	req.Options.Del(dhcpv6.OptionClientID)
+	prepared := &dhcpv6.Message{MessageType: dhcpv6.MessageTypeReply, TransactionID: req.TransactionID}
+	dhcpv6.WithServerID(we)(prepared)
+	dhcpv6.WithDNS(net6("2001:db8::53"))(prepared)
+	before := prepared.Summary()
+	reply, ended := b.six.Handle(req, prepared, process.Origin{})
+	if diff := cmp.Diff(before, reply.Summary()); ended || diff != "" {
+		t.Errorf("ended %v, reply (-want +got):\n%s", ended, diff)
+	}
+	from := near
+	from.Peer = netip.AddrPortFrom(netip.MustParseAddr(eui64Peer), 546)
+	if _, ended := b.six.Handle(req, prepared, from); !ended {
+		t.Errorf("the link-local address of a node is not known: %s", b.line())
+	}
+}
+
+// TestDisabled6 has a machine that SMD says is not to be answered.
+func TestDisabled6(t *testing.T) {
+	t.Parallel()
+	folder := dhcptest.Inventory(t, testInterfaces6, strings.Replace(testComponents, `"Enabled":true`, `"Enabled":false`, 1))
+	for word, want := range map[string]bool{"true": false, "false": true} {
+		b := six(newBench(t, "svc_base_uri=file://"+folder, "ipxe_base_uri=http://bss", "server_addr6=2001:db8::a", "respect_enabled="+word))
+		if reply, ended := b.ask(t, dhcptest.Request6(t, node, solicit, na(1)), near); (reply != nil) != want || !ended {
+			t.Errorf("respect_enabled=%s: reply %v, ended %v", word, reply, ended)
+		}
 	}
 }

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/args"
@@ -79,13 +82,14 @@ func (s *service) startListener() error {
 	}
 	settings := fmt.Sprintf("http_addr=%s http_socket=%s http_host=%s ready_age=%v", l.addr, l.socket, strings.Join(l.hosts, ","), l.readyAge)
 	_, err := process.Share(s.process, "status listener", settings, func() (*status.Server, error) {
-		listeners, err := l.listen()
+		listeners, err := l.listen(s.process)
 		if err != nil {
 			return nil, err
 		}
 		server := status.New(s.told())
-		s.process.Go(func(ctx context.Context) {
-			if err := server.Run(ctx, listeners...); err != nil {
+		s.process.Hold(process.Stake{Files: listenerFiles(listeners), Leave: leaveListeners(server, listeners)})
+		s.process.Serve(func(ctx context.Context) {
+			if err := server.Run(ctx, slices.Collect(maps.Values(listeners))...); err != nil {
 				s.log.Errorf("status listener ended: %v", err)
 			}
 		})
@@ -94,7 +98,8 @@ func (s *service) startListener() error {
 	return err
 }
 
-func (l listening) listen() (all []net.Listener, err error) {
+func (l listening) listen(p *process.Process) (all map[string]net.Listener, err error) {
+	all = make(map[string]net.Listener)
 	defer func() {
 		for _, one := range all {
 			if err != nil {
@@ -102,21 +107,68 @@ func (l listening) listen() (all []net.Listener, err error) {
 			}
 		}
 	}()
-	if l.addr != "" {
-		one, err := net.Listen("tcp", l.addr)
-		if err != nil {
-			return all, fmt.Errorf("http_addr: %w", err)
-		}
-		all = append(all, one)
+	sockets := []struct {
+		word, addr string
+		open       func(string) (net.Listener, error)
+	}{
+		{"http_addr", l.addr, func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }},
+		{"http_socket", l.socket, status.Socket},
 	}
-	if l.socket != "" {
-		one, err := status.Socket(l.socket)
-		if err != nil {
-			return all, fmt.Errorf("http_socket: %w", err)
+	for _, s := range sockets {
+		if s.addr == "" {
+			continue
 		}
-		all = append(all, one)
+		name := s.word + " " + s.addr
+		one, err := inheritListener(p.Inherited(name))
+		if one == nil && err == nil {
+			one, err = s.open(s.addr)
+		}
+		if err != nil {
+			return all, fmt.Errorf("%s: %w", s.word, err)
+		}
+		all[name] = one
 	}
 	return all, nil
+}
+
+// inheritListener is a copy of a predecessor's listener; nil: there is none.
+func inheritListener(f *os.File) (net.Listener, error) {
+	if f == nil {
+		return nil, nil
+	}
+	l, err := net.FileListener(f)
+	if u, ok := l.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(true)
+	}
+	return l, err
+}
+
+// listenerFiles copies listeners for a successor.
+func listenerFiles(listeners map[string]net.Listener) func() (map[string]*os.File, error) {
+	return func() (map[string]*os.File, error) {
+		files := make(map[string]*os.File)
+		for name, l := range listeners {
+			f, err := process.Duplicate(name, l.(syscall.Conn))
+			if err != nil {
+				return files, err
+			}
+			files[name] = f
+		}
+		return files, nil
+	}
+}
+
+// leaveListeners leaves them to a successor. The name of a socket in the file
+// system stays.
+func leaveListeners(server *status.Server, listeners map[string]net.Listener) func(context.Context) {
+	return func(ctx context.Context) {
+		for _, l := range listeners {
+			if u, ok := l.(*net.UnixListener); ok {
+				u.SetUnlinkOnClose(false)
+			}
+		}
+		server.Leave(ctx)
+	}
 }
 
 // told is what the status listener tells.

@@ -74,7 +74,8 @@ func (r reason) String() string { return reasonNames[r] }
 type metrics struct {
 	took     prometheus.Observer
 	panics   prometheus.Counter
-	heard    atomic.Int64 // messages, health probes left out
+	declined prometheus.Counter // addresses that machines found in use
+	heard    atomic.Int64       // messages, health probes left out
 	probes   atomic.Int64
 	requests []prometheus.Counter // by exchange.State
 	replies  map[exchange.Verdict]prometheus.Counter
@@ -106,6 +107,7 @@ func newMetrics(p *process.Process) *metrics {
 		replies: make(map[exchange.Verdict]prometheus.Counter), transfers: make(map[string]map[bootfile.Outcome]prometheus.Counter),
 		took:         p.Seconds("coresmd", "handler_seconds", "Time that a request took in the plugin.", nil).WithLabelValues(),
 		panics:       p.Counter("coresmd", "panics_total", "Panics that were contained."),
+		declined:     p.Counter("coresmd", "conflicts_total", "Addresses that machines declined, since somebody else has them."),
 		octets:       make(map[string]prometheus.Counter),
 		certificates: newCertificates(p),
 	}
@@ -173,6 +175,9 @@ func (m *metrics) count(state exchange.State, v exchange.Verdict, why reason, be
 		m.heard.Add(1)
 	}
 	m.requests[state].Inc()
+	if why == conflict {
+		m.declined.Inc()
+	}
 	switch v {
 	case exchange.Pass:
 		m.passed[why].Inc()

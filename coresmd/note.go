@@ -54,6 +54,7 @@ func (s *service) startAudit() (err error) {
 			return nil, err
 		}
 		s.process.Go(l.Run)
+		s.process.Hold(process.Stake{Yield: func() error { l.Sync(); return nil }})
 		s.process.Registry.MustRegister(l.Metric())
 		return l, nil
 	})

@@ -91,37 +91,37 @@ func octets4(list []netip.Addr) []byte {
 // reply4 completes the prepared reply. It is the only place that writes
 // options.
 func (h *handler4) reply4(x *exchange4) *dhcpv4.DHCPv4 {
-	mods := append(make([]dhcpv4.Modifier, 0, 32), netboot.Without, exchange.WithServerID(x.server))
+	d := x.prepared
+	netboot.Without(d)
+	exchange.SetServer(d, x.server)
 	if x.addr.IsValid() {
-		mods = append(mods, dhcpv4.WithYourIP(x.addr.AsSlice()))
-		mods = append(mods, h.fixed.lease...)
+		d.YourIPAddr = x.addr.AsSlice()
+		exchange.Apply(d, h.fixed.lease)
 	} else {
-		mods = append(mods, exchange.WithoutLease)
+		exchange.WithoutLease(d)
 	}
-	mods = append(mods, h.fixed.networks[x.network.Prefix]...)
+	exchange.Apply(d, h.fixed.networks[x.network.Prefix])
 	if beside, err := x.given().Prefix(x.bits); x.bits > 0 && err == nil {
-		mods = append(mods, link.KeepRouters(beside))
+		link.KeepRouters(beside)(d)
 	}
 	for i := range x.told.Matched.Len() {
-		r := h.fixed.rules[x.told.Matched.At(i)]
+		r := &h.fixed.rules[x.told.Matched.At(i)]
 		if x.addr.IsValid() {
-			mods = append(mods, r.lease...)
+			exchange.Apply(d, r.lease)
 		}
-		mods = append(mods, r.told...)
+		exchange.Apply(d, r.told)
 	}
 	if bits := h.maskBits(x); bits > 0 {
-		mods = append(mods, h.fixed.masks[bits])
+		h.fixed.masks[bits](d)
 	}
 	if x.told.Hostname != "" {
-		mods = append(mods, exchange.Set(dhcpv4.OptionHostName, []byte(x.told.Hostname)))
+		d.Options[dhcpv4.OptionHostName.Code()] = []byte(x.told.Hostname)
 	}
 	if selection, ok := link.SubnetSelection(x.req); ok {
-		mods = append(mods, dhcpv4.WithOption(selection))
+		d.UpdateOption(selection)
 	}
-	for _, modify := range h.fixed.boot.Append(mods, x.req, x.boot, h.next(x), x.bootfile) {
-		modify(x.prepared)
-	}
-	return x.prepared
+	h.fixed.boot.Write(d, x.req, x.boot, h.next(x), x.bootfile)
+	return d
 }
 
 // next is the server that the machine loads from.

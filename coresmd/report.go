@@ -73,6 +73,8 @@ func (r *inventoryReport) snapshot(p smd.Poll) {
 // failure tells when SMD goes away and comes back.
 func (r *inventoryReport) failure(p smd.Poll) {
 	switch {
+	case p.Err != nil && r.process.Context().Err() != nil:
+		return // the end of the process, not SMD's
 	case p.Err != nil && r.failing:
 		r.log.Debugf("inventory not refreshed: %v", p.Err)
 	case p.Err != nil && p.State == smd.NeverLoaded:

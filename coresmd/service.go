@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -106,9 +107,11 @@ func (s *service) bootWords() string {
 func (s *service) startTFTP() error {
 	addr := listenOn(s.tftpAddr, s.tftpPort)
 	settings := fmt.Sprintf("tftp_dir=%s single_port=%v tftp_rate=%d", s.tftpDir, s.singlePort, s.tftpRate)
-	server, err := process.Share(s.process, "TFTP "+addr, settings, func() (*bootfile.Server, error) {
+	name := "TFTP " + addr
+	server, err := process.Share(s.process, name, settings, func() (*bootfile.Server, error) {
 		o := s.bootFiles(addr)
 		o.SinglePort, o.Rate = s.singlePort, s.tftpRate
+		o.Socket, o.Strays = s.process.Inherited(name), inheritedStrays(s.process, name)
 		server, err := bootfile.Listen(o)
 		if err != nil && s.neighbour {
 			s.log.Warnf("%v: boot files are left to the TFTP server that is there", err)
@@ -118,6 +121,9 @@ func (s *service) startTFTP() error {
 			return nil, err
 		}
 		s.lookAt(server)
+		s.process.Hold(process.Stake{Leave: server.Leave, Files: func() (map[string]*os.File, error) {
+			return tftpFiles(name, server)
+		}})
 		s.serve("TFTP", server.Run)
 		return server, nil
 	})
@@ -127,16 +133,47 @@ func (s *service) startTFTP() error {
 	return err
 }
 
+// tftpFiles are the sockets of a TFTP server, for a successor.
+func tftpFiles(name string, server *bootfile.Server) (map[string]*os.File, error) {
+	socket, err := process.Duplicate(name, server.Conn())
+	if err != nil {
+		return nil, err
+	}
+	files := map[string]*os.File{name: socket}
+	strays, err := server.Strays()
+	for i, f := range strays {
+		files[strayName(name, i)] = f
+	}
+	return files, err
+}
+
+// strayName is the name of a way to a server that still runs transfers.
+func strayName(name string, i int) string { return fmt.Sprintf("%s strays %d", name, i) }
+
+func inheritedStrays(p *process.Process, name string) (files []*os.File) {
+	for f := p.Inherited(strayName(name, 0)); f != nil; f = p.Inherited(strayName(name, len(files))) {
+		files = append(files, f)
+	}
+	return files
+}
+
 func (s *service) startHTTP() error {
 	addr := listenOn(s.bootHTTP.Addr(), s.bootHTTP.Port())
-	_, err := process.Share(s.process, "boot_http "+addr, "tftp_dir="+s.tftpDir, func() (*bootfile.HTTPServer, error) {
-		server, err := bootfile.ListenHTTP(s.bootFiles(addr))
+	name := "boot_http " + addr
+	_, err := process.Share(s.process, name, "tftp_dir="+s.tftpDir, func() (*bootfile.HTTPServer, error) {
+		o := s.bootFiles(addr)
+		o.Socket = s.process.Inherited(name)
+		server, err := bootfile.ListenHTTP(o)
 		if err != nil {
 			return nil, fmt.Errorf("boot_http: %w", err)
 		}
 		if !s.tftp {
 			s.lookAt(server)
 		}
+		s.process.Hold(process.Stake{Leave: server.Leave, Files: func() (map[string]*os.File, error) {
+			socket, err := process.Duplicate(name, server.Conn())
+			return map[string]*os.File{name: socket}, err
+		}})
 		s.serve("HTTP", server.Run)
 		return server, nil
 	})
@@ -173,7 +210,7 @@ func (s *service) lookAt(server interface{ Missing() bool }) {
 
 // serve runs a server until the process ends.
 func (s *service) serve(protocol string, run func(context.Context) error) {
-	s.process.Go(func(ctx context.Context) {
+	s.process.Serve(func(ctx context.Context) {
 		if err := run(ctx); err != nil {
 			s.log.Errorf("%s server ended: %v", protocol, err)
 		}

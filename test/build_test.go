@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const (
@@ -47,6 +49,46 @@ func TestStockBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkContains(t, filepath.Join(dir, "build/coredhcp"), string(stamp))
+}
+
+// TestForeignModule builds the server with our loop in a module of somebody else, beside a plugin
+// of theirs.
+func TestForeignModule(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	main := `package main
+
+import (
+	"github.com/OpenCHAMI/coresmd/bootloop"
+	"github.com/OpenCHAMI/coresmd/coresmd"
+	"github.com/OpenCHAMI/coresmd/server"
+	"github.com/coredhcp/coredhcp/plugins"
+	"github.com/coredhcp/coredhcp/plugins/serverid"
+)
+
+func main() {
+	server.Main(&serverid.Plugin, &coresmd.Plugin, &bootloop.Plugin, &plugins.Plugin{Name: "ours"})
+}
+`
+	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(main), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	runIn(t, dir, "go", "mod", "init", "example.org/dhcp")
+	version := strings.Fields(runIn(t, ".", "go", "list", "-m", "github.com/coredhcp/coredhcp"))[1]
+	runIn(t, dir, "go", "mod", "edit", "-require=github.com/OpenCHAMI/coresmd@v0.0.0", "-replace=github.com/OpenCHAMI/coresmd="+root,
+		"-require=github.com/coredhcp/coredhcp@"+version)
+	runIn(t, dir, "go", "mod", "tidy")
+	runIn(t, dir, "go", "build", "-o", "dhcp", ".")
+	if diff := cmp.Diff("server_id\ncoresmd\nbootloop\nours\n", runIn(t, dir, "./dhcp", "--plugins")); diff != "" {
+		t.Error(diff)
+	}
+	if got := runIn(t, dir, "./dhcp", "--version"); !strings.HasPrefix(got, "coredhcp with coresmd, version ") {
+		t.Errorf("--version: %q", got)
+	}
 }
 
 // checkRefusal starts the stock build on a directive with a mistake.

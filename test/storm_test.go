@@ -144,6 +144,11 @@ func (w *storm) send(req *dhcpv4.DHCPv4) {
 
 // exchange sends a message, again as clients do, until it is answered; nil is silence.
 func (w *storm) exchange(req *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
+	return w.try(req, 3, 500*time.Millisecond)
+}
+
+// try sends a message up to so many times, and waits for the answer each time; nil is silence.
+func (w *storm) try(req *dhcpv4.DHCPv4, times int, patience time.Duration) *dhcpv4.DHCPv4 {
 	answer := make(chan *dhcpv4.DHCPv4, 1)
 	w.mu.Lock()
 	w.waiting[req.TransactionID] = answer
@@ -153,12 +158,12 @@ func (w *storm) exchange(req *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
 		delete(w.waiting, req.TransactionID)
 		w.mu.Unlock()
 	}()
-	for range 3 {
+	for range times {
 		w.send(req)
 		select {
 		case reply := <-answer:
 			return reply
-		case <-time.After(500 * time.Millisecond):
+		case <-time.After(patience):
 		}
 	}
 	return nil

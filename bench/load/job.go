@@ -23,6 +23,7 @@ type Job struct {
 	Limit     time.Duration
 	Crowds    []Crowd // at most two
 	Seed      uint64
+	Awake     bool // look for answers all the time; else sleep when there is none
 }
 
 // A Mode is how a crowd comes.

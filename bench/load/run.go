@@ -66,6 +66,7 @@ func (c Crowd) validate() error {
 // A runner is a job under way.
 type runner struct {
 	port   port
+	awake  bool
 	crowds []*crowd
 	looked time.Duration
 }
@@ -81,7 +82,7 @@ func run(job Job, p port, now func() time.Duration) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &runner{port: p}
+	r := &runner{port: p, awake: job.Awake}
 	for i, c := range job.Crowds {
 		r.crowds = append(r.crowds, newCrowd(c, uint32(i), &job, p, &discover, &request))
 	}
@@ -106,12 +107,12 @@ func (r *runner) done() bool {
 
 // step sends what is due and takes what came.
 func (r *runner) step(at time.Duration, now func() time.Duration) error {
-	waiting := true
+	sleeps := !r.awake
 	for _, w := range r.crowds {
 		if err := w.start(at); err != nil {
 			return err
 		}
-		waiting = waiting && w.waiting()
+		sleeps = sleeps && !w.eager()
 	}
 	if at-r.looked >= lookTime {
 		r.looked = at
@@ -125,7 +126,7 @@ func (r *runner) step(at time.Duration, now func() time.Duration) error {
 		return err
 	}
 	var wait time.Duration
-	if waiting {
+	if sleeps {
 		wait = time.Millisecond
 	}
 	frames, err := r.port.receive(wait)
@@ -135,8 +136,8 @@ func (r *runner) step(at time.Duration, now func() time.Duration) error {
 	return r.hear(frames, now())
 }
 
-// waiting says that a crowd has nothing to begin right now.
-func (w *crowd) waiting() bool { return w.Mode != Burst || w.started == w.Clients }
+// eager says that a crowd has more to begin right now.
+func (w *crowd) eager() bool { return w.Mode == Burst && w.started < w.Clients }
 
 // hear takes frames to the crowds that they are for.
 func (r *runner) hear(frames [][]byte, at time.Duration) error {

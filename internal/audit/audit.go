@@ -66,6 +66,7 @@ type Log struct {
 	onProblem func(error)
 	queue     chan Record
 	again     chan struct{} // the file is to be opened anew
+	waiting   chan chan struct{}
 	lost      atomic.Uint64
 
 	file   *os.File
@@ -77,7 +78,7 @@ type Log struct {
 // Open opens the file, or makes it. Run writes. onProblem is told, from Run,
 // when writing begins to fail, and nil when it works again.
 func Open(path string, onProblem func(error)) (*Log, error) {
-	l := &Log{path: path, onProblem: onProblem, queue: make(chan Record, queueSize), again: make(chan struct{}, 1)}
+	l := &Log{path: path, onProblem: onProblem, queue: make(chan Record, queueSize), again: make(chan struct{}, 1), waiting: make(chan chan struct{})}
 	return l, l.open()
 }
 
@@ -121,6 +122,26 @@ func (l *Log) Reopen() {
 	}
 }
 
+// syncLimit bounds the wait of Sync.
+const syncLimit = time.Second
+
+// Sync waits until what was added is written, so that the lines of another
+// process stand behind it. A disk that hangs is not waited for long.
+func (l *Log) Sync() {
+	limit := time.NewTimer(syncLimit)
+	defer limit.Stop()
+	written := make(chan struct{})
+	select {
+	case l.waiting <- written:
+	case <-limit.C:
+		return
+	}
+	select {
+	case <-written:
+	case <-limit.C:
+	}
+}
+
 // Run writes until ctx ends, and what was added by then. At SIGHUP it opens the
 // file anew.
 func (l *Log) Run(ctx context.Context) {
@@ -128,10 +149,7 @@ func (l *Log) Run(ctx context.Context) {
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 	defer func() {
-		for len(l.queue) > 0 {
-			l.write(<-l.queue)
-		}
-		l.flush()
+		l.drain()
 		l.file.Close()
 	}()
 	for {
@@ -142,6 +160,9 @@ func (l *Log) Run(ctx context.Context) {
 			l.reopen()
 		case <-l.again:
 			l.reopen()
+		case written := <-l.waiting:
+			l.drain()
+			close(written)
 		case r := <-l.queue:
 			l.write(r)
 			if len(l.queue) == 0 {
@@ -149,6 +170,14 @@ func (l *Log) Run(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// drain writes what waits.
+func (l *Log) drain() {
+	for len(l.queue) > 0 {
+		l.write(<-l.queue)
+	}
+	l.flush()
 }
 
 func (l *Log) reopen() {

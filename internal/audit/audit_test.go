@@ -163,3 +163,18 @@ func TestNobody(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestSync has what another process is to find in the file before it writes.
+func TestSync(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "audit.log")
+	l, stop := start(t, path)
+	defer stop()
+	for range 100 {
+		l.Add(given)
+	}
+	l.Sync()
+	if got := strings.Count(read(t, path), givenLine); got != 100 {
+		t.Errorf("%d lines", got)
+	}
+}

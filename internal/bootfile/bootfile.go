@@ -7,6 +7,7 @@ package bootfile
 
 import (
 	"net/netip"
+	"os"
 	"time"
 )
 
@@ -21,6 +22,11 @@ type Options struct {
 	// Addr is the address to bind, such as ":69". Without a host it is
 	// all addresses, of both families where the system has IPv6.
 	Addr string
+	// Socket is one that is bound to Addr already, by a server that is about
+	// to Leave; a copy is used. nil: there is none.
+	Socket *os.File
+	// Strays is what that server's Strays returned; copies are used.
+	Strays []*os.File
 	// Dir is the folder served. It need not exist: it is opened anew for
 	// each request, so a folder that appears later is served then. Empty
 	// means the built-in files only.

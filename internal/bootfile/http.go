@@ -39,7 +39,9 @@ var contentTypes = map[string]string{
 
 // HTTPServer serves the same files as a Server, by HTTP/1.1.
 type HTTPServer struct {
-	listener   net.Listener
+	tcp        *net.TCPListener
+	listener   net.Listener // the same with a limit
+	http       *http.Server
 	root       root
 	onTransfer func(Transfer)
 }
@@ -52,7 +54,7 @@ func ListenHTTP(o Options) (*HTTPServer, error) {
 	if err := files.check(); err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", o.Addr)
+	tcp, err := listenTCP(o)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +62,24 @@ func ListenHTTP(o Options) (*HTTPServer, error) {
 		o.OnTransfer = func(Transfer) {}
 	}
 	limit := orDefault(o.MaxTransfers, defaultMaxTransfers)
-	return &HTTPServer{listener: netutil.LimitListener(listener, limit), root: files, onTransfer: o.OnTransfer}, nil
+	s := &HTTPServer{tcp: tcp, listener: netutil.LimitListener(tcp, limit), root: files, onTransfer: o.OnTransfer}
+	s.http = s.server()
+	return s, nil
+}
+
+func (s *HTTPServer) server() *http.Server {
+	server := &http.Server{
+		Handler:           http.HandlerFunc(s.serve),
+		ReadHeaderTimeout: headerTime,
+		ReadTimeout:       headerTime,
+		WriteTimeout:      stallTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          log.New(io.Discard, "", 0),
+	}
+	server.Protocols = new(http.Protocols)
+	server.Protocols.SetHTTP1(true)
+	return server
 }
 
 // Addr is the address bound, with the port that was given where 0 was asked.
@@ -75,29 +94,21 @@ func (s *HTTPServer) Close() error { return s.listener.Close() }
 // Run serves until ctx ends, once. When it returns the address is free and
 // every goroutine is gone; it returns nil when ctx has ended.
 func (s *HTTPServer) Run(ctx context.Context) error {
-	server := &http.Server{
-		Handler:           http.HandlerFunc(s.serve),
-		ReadHeaderTimeout: headerTime,
-		ReadTimeout:       headerTime,
-		WriteTimeout:      stallTime,
-		IdleTimeout:       idleTime,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          log.New(io.Discard, "", 0),
-	}
-	server.Protocols = new(http.Protocols)
-	server.Protocols.SetHTTP1(true)
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)
 		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 		defer cancel()
-		if server.Shutdown(within) != nil {
-			_ = server.Close()
+		if s.http.Shutdown(within) != nil {
+			_ = s.http.Close()
 		}
 	})
-	err := server.Serve(s.listener)
+	err := s.http.Serve(s.listener)
 	if !stop() {
 		<-ended
+		return nil
+	}
+	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,6 +29,9 @@ type Server struct {
 	onTransfer func(Transfer)
 	second     time.Duration // a unit that tests make shorter
 	transfers  sync.WaitGroup
+	strays     strays
+	leaving    atomic.Bool
+	ended      chan struct{} // closed when Run has returned
 }
 
 // Listen binds the address; from then on requests wait in the socket for Run.
@@ -39,9 +43,13 @@ func Listen(o Options) (*Server, error) {
 	if err := files.check(); err != nil {
 		return nil, err
 	}
-	socket, err := listen(o.Addr)
+	socket, err := listen(o.Addr, o.Socket)
 	if err != nil {
 		return nil, err
+	}
+	strays, err := newStrays(o.Strays)
+	if err != nil {
+		return nil, errors.Join(err, socket.conn.Close())
 	}
 	if o.OnTransfer == nil {
 		o.OnTransfer = func(Transfer) {}
@@ -54,6 +62,8 @@ func Listen(o Options) (*Server, error) {
 		singlePort: o.SinglePort,
 		onTransfer: o.OnTransfer,
 		second:     time.Second,
+		strays:     strays,
+		ended:      make(chan struct{}),
 	}, nil
 }
 
@@ -74,9 +84,10 @@ func (s *Server) Missing() bool { return s.root.missing() }
 // Close frees the address of a server that is not going to Run.
 func (s *Server) Close() error { return s.socket.conn.Close() }
 
-// Run serves until ctx ends, once. When it returns the address is free and
-// every goroutine is gone; it returns nil when ctx has ended.
+// Run serves until ctx ends or Leave is called, once. When it returns the
+// address is free and every goroutine is gone; it returns nil then.
 func (s *Server) Run(ctx context.Context) error {
+	defer close(s.ended)
 	transfers, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
 		cancel(errStopped)
@@ -84,10 +95,13 @@ func (s *Server) Run(ctx context.Context) error {
 	})
 	defer stop()
 	err := s.receive(transfers)
-	cancel(errStopped)
+	if !s.leaving.Load() {
+		cancel(errStopped)
+	}
 	s.transfers.Wait()
 	_ = s.Close()
-	if ctx.Err() != nil {
+	s.strays.close()
+	if ctx.Err() != nil || s.leaving.Load() {
 		return nil
 	}
 	return err
@@ -106,7 +120,7 @@ func (s *Server) receive(ctx context.Context) error {
 	for pause := firstPause; ; {
 		n, from, err := s.socket.receive(b, oob)
 		switch {
-		case errors.Is(err, net.ErrClosed):
+		case errors.Is(err, net.ErrClosed), err != nil && s.leaving.Load():
 			return err
 		case err != nil:
 			sleep(ctx, pause)
@@ -138,8 +152,8 @@ func (s *Server) dispatch(ctx context.Context, from endpoint, b []byte) {
 	if len(b) >= 2 {
 		switch binary.BigEndian.Uint16(b) {
 		case opAck, opError:
-			if r, ok := parseReply(b); ok && s.singlePort {
-				s.table.deliver(from.client, r)
+			if r, ok := parseReply(b); ok && s.singlePort && !s.table.deliver(from.client, r) {
+				s.strays.pass(from.client, b)
 			}
 			return
 		case opData, opOack:

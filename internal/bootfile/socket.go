@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 
 	"golang.org/x/net/ipv4"
@@ -38,9 +39,10 @@ type socket struct {
 	v6   bool // takes IPv6, and IPv4 as mapped addresses
 }
 
-// listen binds a UDP address. Its errors name it.
-func listen(addr string) (*socket, error) {
-	pc, err := net.ListenPacket("udp", addr)
+// listen binds a UDP address, or copies a socket that is bound to it. Its errors
+// name it.
+func listen(addr string, bound *os.File) (*socket, error) {
+	pc, err := bind(addr, bound)
 	if err != nil {
 		return nil, err
 	}
@@ -56,6 +58,13 @@ func listen(addr string) (*socket, error) {
 		return nil, errors.Join(fmt.Errorf("listen udp %s: %w", s.addr(), err), s.conn.Close())
 	}
 	return s, nil
+}
+
+func bind(addr string, bound *os.File) (net.PacketConn, error) {
+	if bound != nil {
+		return net.FilePacketConn(bound)
+	}
+	return net.ListenPacket("udp", addr)
 }
 
 // addr is the address bound, with the port that was given where 0 was asked.

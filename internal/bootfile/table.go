@@ -93,15 +93,18 @@ func (t *table) leave(s *session) {
 	}
 }
 
-// deliver hands a reply to the client's session, if there is one that can
-// take it.
-func (t *table) deliver(client netip.AddrPort, r reply) {
+// deliver hands a reply to the client's session, if it can take it, and reports
+// whether there is one.
+func (t *table) deliver(client netip.AddrPort, r reply) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s := t.byPort[client]; s != nil {
-		select {
-		case s.inbox <- r:
-		default:
-		}
+	s := t.byPort[client]
+	if s == nil {
+		return false
 	}
+	select {
+	case s.inbox <- r:
+	default:
+	}
+	return true
 }

@@ -106,6 +106,9 @@ func (p *Process) Wait(timeout time.Duration) error {
 	}
 }
 
+// ID returns the id of the process.
+func (p *Process) ID() int { return p.cmd.Process.Pid }
+
 // PeakMemory returns the most memory that the process has had resident, in octets.
 func (p *Process) PeakMemory() int64 {
 	p.t.Helper()

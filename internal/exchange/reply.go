@@ -52,13 +52,18 @@ func Set(code dhcpv4.OptionCode, value []byte) dhcpv4.Modifier {
 	return func(d *dhcpv4.DHCPv4) { d.Options[number] = value }
 }
 
-// WithServerID returns a modifier that sets the server identifier.
-func WithServerID(server netip.Addr) dhcpv4.Modifier {
-	return func(d *dhcpv4.DHCPv4) {
-		four := server.As4()
-		if !bytes.Equal(d.Options.Get(dhcpv4.OptionServerIdentifier), four[:]) {
-			d.Options[dhcpv4.OptionServerIdentifier.Code()] = four[:]
-		}
+// SetServer sets the server identifier.
+func SetServer(d *dhcpv4.DHCPv4, server netip.Addr) {
+	four := server.As4()
+	if !bytes.Equal(d.Options.Get(dhcpv4.OptionServerIdentifier), four[:]) {
+		d.Options[dhcpv4.OptionServerIdentifier.Code()] = bytes.Clone(four[:])
+	}
+}
+
+// Apply has modifiers change a reply.
+func Apply(d *dhcpv4.DHCPv4, modifiers []dhcpv4.Modifier) {
+	for _, modify := range modifiers {
+		modify(d)
 	}
 }
 

@@ -90,11 +90,11 @@ func (t *Table) enqueue(w *write) {
 // small, and cost more than the leases.
 const gatherTime = time.Millisecond
 
-// run commits what is queued until Close. What comes in during a commit goes
-// into the next one together.
-func (t *Table) run() {
-	defer close(t.stop)
-	for range t.wake {
+// run commits what is queued until wake is closed. What comes in during a commit
+// goes into the next one together.
+func (t *Table) run(wake <-chan struct{}, stop chan<- struct{}) {
+	defer close(stop)
+	for range wake {
 		batch := t.takeQueue()
 		for len(batch) > 0 {
 			began := time.Now()
@@ -163,15 +163,43 @@ func (t *Table) conclude(w *write, err error, now tick) {
 // that nothing is written any more: Confirm and Extend return ErrStore.
 func (t *Table) Close() error {
 	t.mu.Lock()
-	first := !t.closed
+	first, stop := !t.closed, t.stop
 	t.closed = true
 	if first {
 		close(t.wake)
 	}
 	t.mu.Unlock()
-	<-t.stop
+	<-stop
 	if !first {
 		return nil
 	}
 	return t.close()
+}
+
+// Reopen takes up what Close has ended. Another process may have read the file
+// meanwhile and put it in order; leases it must not have given out. The error
+// is one of the file; it wraps ErrInUse when another process has it still, and
+// then the table stays closed.
+func (t *Table) Reopen() error {
+	t.mu.Lock()
+	open := !t.closed
+	t.mu.Unlock()
+	if open {
+		return nil
+	}
+	err := t.reopen()
+	if errors.Is(err, ErrInUse) {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = false
+	t.begin()
+	return err
+}
+
+// begin starts the goroutine that commits.
+func (t *Table) begin() {
+	t.wake, t.stop = make(chan struct{}, 1), make(chan struct{})
+	go t.run(t.wake, t.stop)
 }

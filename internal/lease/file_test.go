@@ -536,3 +536,68 @@ func TestHandOver(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// A table that was closed for another process takes its file back: what it
+// knew it still knows, and it writes again. While it is closed, it promises
+// nothing; while the other process has the file, it stays closed.
+func TestTakeBack(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "leases.db")
+	tab, _ := on(t, path, options(newClock()))
+	a := dora(t, tab, mac(1), 0)
+	if err := tab.Reopen(); err != nil {
+		t.Errorf("an open table: %v", err)
+	}
+	for range 2 {
+		if err := tab.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tab.Confirm(ctx, mac(1), a, ""); !errors.Is(err, ErrStore) {
+			t.Errorf("%v, want %v", err, ErrStore)
+		}
+		other, problems := on(t, path, options(newClock()))
+		if l, ok := other.Held(mac(1)); !ok || l.Addr != a || len(problems) > 0 {
+			t.Errorf("the other process has %v %v, %v", l, ok, problems)
+		}
+		if err := tab.Reopen(); !errors.Is(err, ErrInUse) {
+			t.Errorf("%v, want %v", err, ErrInUse)
+		}
+		if _, err := tab.Confirm(ctx, mac(1), a, ""); !errors.Is(err, ErrStore) {
+			t.Errorf("%v, want %v", err, ErrStore)
+		}
+		if err := other.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := tab.Reopen(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tab.Extend(ctx, mac(1), a, "again"); err != nil {
+			t.Error(err)
+		}
+	}
+	b := dora(t, tab, mac(2), 0)
+	got := column(t, path, "select mac||' '||ip||' '||hostname from leases4 order by mac")
+	if diff := cmp.Diff([]string{"02:00:00:00:00:01 " + a.String() + " again", "02:00:00:00:00:02 " + b.String() + " host"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// The file is gone when it is taken back: all leases are written anew.
+func TestTakeBackMissing(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "leases.db")
+	tab, _ := on(t, path, options(newClock()))
+	a := dora(t, tab, mac(1), 0)
+	if err := tab.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := tab.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"02:00:00:00:00:01 " + a.String()}, column(t, path, "select mac||' '||ip from leases4")); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -91,6 +91,7 @@ type Table struct {
 	sorted []*pool // by first address
 	commit func([]*write) error
 	close  func() error
+	reopen func() error
 	stop   chan struct{} // closed when run has ended
 
 	mu     sync.Mutex
@@ -122,7 +123,7 @@ func newTable(opts Options) (*Table, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	t := &Table{opts: opts, start: opts.Now(), owned: newOwners(), wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	t := &Table{opts: opts, start: opts.Now(), owned: newOwners()}
 	for i, r := range opts.Pools {
 		t.pools = append(t.pools, newPool(i, r))
 	}

@@ -54,6 +54,7 @@ func Open(path string, opts Options) (*Table, []Problem, error) {
 	if err != nil {
 		l.problems = append(l.problems, Problem{fmt.Sprintf("%v; new leases are refused until it can be written", err), true})
 	}
+	t.reopen = st.reopen
 	t.serve(st.commit, st.close)
 	return t, l.problems, nil
 }
@@ -71,7 +72,7 @@ func oneFamily(pools []Range) error {
 
 func (t *Table) serve(commit func([]*write) error, end func() error) {
 	t.commit, t.close = t.timed(commit), end
-	go t.run()
+	t.begin()
 }
 
 // rows returns the leases that have not ended, as the file should hold them.

@@ -14,3 +14,4 @@ func openStore(string, bool, time.Time) (*store, contents, []Problem, error) {
 func (*store) takeOver([]row, bool, time.Duration, func() []row) error { return ErrNoCgo }
 func (*store) commit([]*write) error                                   { return ErrNoCgo }
 func (*store) close() error                                            { return nil }
+func (*store) reopen() error                                           { return ErrNoCgo }

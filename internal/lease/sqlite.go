@@ -349,3 +349,20 @@ func (s *store) close() error {
 	unlockFile(s.lock)
 	return err
 }
+
+// reopen takes the file back after close. What is wrong with it is tried again
+// by the next commit.
+func (s *store) reopen() error {
+	lock, err := lockFile(s.path)
+	if err != nil {
+		return err
+	}
+	s.lock = lock
+	if s.moved() {
+		s.rewrite = s.snapshot()
+	}
+	if err := s.prepare(); err != nil {
+		return fmt.Errorf("lease file %q: %w", s.path, err)
+	}
+	return nil
+}

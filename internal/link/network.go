@@ -23,6 +23,9 @@ type Range struct{ First, Last netip.Addr }
 
 func (r Range) String() string { return r.First.String() + "-" + r.Last.String() }
 
+// Contains tells whether an address lies in the range.
+func (r Range) Contains(a netip.Addr) bool { return r.First.Compare(a) <= 0 && a.Compare(r.Last) <= 0 }
+
 // Grammar is what ParseNetwork takes, in words for an error.
 const Grammar = "CIDR[,router:IP|IP][,dns:IP|IP][,mask:MASK][,pool:START-END]"
 

@@ -99,7 +99,7 @@ func TestPXEClass(t *testing.T) {
 
 // Whole replies to every kind of client: what a rule has put into option 43
 // brings the class with it, and nothing else does.
-func TestAppend(t *testing.T) {
+func TestWrite(t *testing.T) {
 	t.Parallel()
 	next := netip.MustParseAddr("192.0.2.7")
 	type options map[uint8]string
@@ -142,9 +142,7 @@ func TestAppend(t *testing.T) {
 		if c.rule != "" {
 			reply.Options[43] = []byte(c.rule)
 		}
-		for _, modify := range NewReplies4(DefaultLoaders()).Append(nil, req, Client{Kind: c.kind}, next, c.file) {
-			modify(reply)
-		}
+		NewReplies4(DefaultLoaders()).Write(reply, req, Client{Kind: c.kind}, next, c.file)
 		got := options{}
 		for code, value := range reply.Options {
 			got[code] = string(value)

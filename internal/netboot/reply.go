@@ -2,6 +2,7 @@ package netboot
 
 import (
 	"bytes"
+	"net"
 	"net/netip"
 	"strings"
 	"sync/atomic"
@@ -15,68 +16,71 @@ const optionClientMachineID = dhcpv4.GenericOptionCode(97)
 
 // Replies4 writes what clients that boot are told in DHCPv4.
 type Replies4 struct {
-	loaders map[string]dhcpv4.Modifier
+	loaders map[string][]byte // their names as octets
 	own     atomic.Pointer[next4]
 }
 
-// next4 are the options that follow from the address of the TFTP server.
+// A next4 is the address of the TFTP server, as replies hold it.
 type next4 struct {
-	addr     netip.Addr
-	next     dhcpv4.Modifier // next server and root path
-	tftpName dhcpv4.Modifier
+	addr   netip.Addr
+	octets net.IP
+	text   []byte
 }
 
 // NewReplies4 returns what writes replies that, most of the time, name these
 // loaders.
 func NewReplies4(loaders Loaders) *Replies4 {
-	r := &Replies4{loaders: make(map[string]dhcpv4.Modifier)}
+	r := &Replies4{loaders: make(map[string][]byte)}
 	for _, name := range loaders {
-		r.loaders[name] = both(name)
+		r.loaders[name] = []byte(name)
 	}
 	return r
 }
 
-// Append appends what a client is told: the file by that name from the TFTP
-// server next, or the URL that file is. A client that does not boot, and a file
-// of no name, are told none; firmware that loads by HTTP is told of nothing but
-// a URL. The modifiers go last, but for those of rules.
-func (r *Replies4) Append(mods []dhcpv4.Modifier, req *dhcpv4.DHCPv4, c Client, next netip.Addr, file string) []dhcpv4.Modifier {
+// Write writes into a reply what a client is told: the file by that name from
+// the TFTP server next, or the URL that file is. A client that does not boot, and
+// a file of no name, are told none; firmware that loads by HTTP is told of
+// nothing but a URL. It comes last, for what it writes depends on vendor options.
+func (r *Replies4) Write(d, req *dhcpv4.DHCPv4, c Client, next netip.Addr, file string) {
 	if c.Kind == NotBooting {
-		return mods
+		return
 	}
 	if id := req.GetOneOption(optionClientMachineID); id != nil {
-		mods = append(mods, set(optionClientMachineID, id))
+		set(d, optionClientMachineID, id)
 	}
 	isURL := strings.Contains(file, "://")
 	if c.Kind == HTTP {
-		mods = append(mods, set(dhcpv4.OptionClassIdentifier, []byte("HTTPClient")))
+		set(d, dhcpv4.OptionClassIdentifier, []byte("HTTPClient"))
 		if isURL {
-			mods = append(mods, set(dhcpv4.OptionBootfileName, []byte(file)))
+			set(d, dhcpv4.OptionBootfileName, []byte(file))
 		}
-		return mods
+		return
 	}
 	if c.Kind == PXE {
-		mods = append(mods, WithPXEClass)
+		setPXEClass(d)
 	}
-	return r.appendFile(mods, req, next, file, isURL)
+	r.writeFile(d, req, next, file, isURL)
 }
 
-// appendFile appends what names a file and the server that has it.
-func (r *Replies4) appendFile(mods []dhcpv4.Modifier, req *dhcpv4.DHCPv4, next netip.Addr, file string, isURL bool) []dhcpv4.Modifier {
+// writeFile writes what names a file and the server that has it.
+func (r *Replies4) writeFile(d, req *dhcpv4.DHCPv4, next netip.Addr, file string, isURL bool) {
 	from := r.from(next)
-	mods = append(mods, from.next)
+	d.ServerIPAddr = from.octets
+	set(d, dhcpv4.OptionRootPath, from.text)
 	if bytes.IndexByte(req.GetOneOption(dhcpv4.OptionParameterRequestList), dhcpv4.OptionTFTPServerName.Code()) >= 0 {
-		mods = append(mods, from.tftpName)
+		set(d, dhcpv4.OptionTFTPServerName, from.text)
 	}
-	switch {
-	case file == "":
-		return mods
-	case isURL:
-		return append(mods, set(dhcpv4.OptionBootfileName, []byte(file)))
-	case r.loaders[file] != nil:
-		return append(mods, r.loaders[file])
+	if file == "" {
+		return
 	}
-	return append(mods, both(file))
+	name, known := r.loaders[file]
+	if !known {
+		name = []byte(file)
+	}
+	set(d, dhcpv4.OptionBootfileName, name)
+	if !isURL {
+		d.BootFileName = file // firmware looks at either
+	}
 }
 
 // from returns the options of a TFTP server's address, which hardly ever is
@@ -85,32 +89,13 @@ func (r *Replies4) from(next netip.Addr) *next4 {
 	if own := r.own.Load(); own != nil && own.addr == next {
 		return own
 	}
-	octets, text := next.AsSlice(), next.AppendTo(nil)
-	own := &next4{
-		addr:     next,
-		tftpName: set(dhcpv4.OptionTFTPServerName, text),
-		next: func(d *dhcpv4.DHCPv4) {
-			d.ServerIPAddr = octets
-			d.Options[dhcpv4.OptionRootPath.Code()] = text
-		},
-	}
+	own := &next4{next, next.AsSlice(), next.AppendTo(nil)}
 	r.own.Store(own)
 	return own
 }
 
-// both names a file in the two places that firmware looks at.
-func both(name string) dhcpv4.Modifier {
-	option := set(dhcpv4.OptionBootfileName, []byte(name))
-	return func(d *dhcpv4.DHCPv4) {
-		option(d)
-		d.BootFileName = name
-	}
-}
-
-func set(code dhcpv4.OptionCode, value []byte) dhcpv4.Modifier {
-	number := code.Code()
-	return func(d *dhcpv4.DHCPv4) { d.Options[number] = value }
-}
+// set sets an option to octets that nobody writes to.
+func set(d *dhcpv4.DHCPv4, code dhcpv4.OptionCode, value []byte) { d.Options[code.Code()] = value }
 
 // Codes of PXE's vendor options (PXE 2.1 section 2.2, option 43): what firmware
 // is to discover, and the bit that says to use the boot file given.
@@ -126,10 +111,10 @@ func PXEClass(vendor []byte) bool {
 	return len(control) == 1 && control[0]&pxeUseBootFile != 0
 }
 
-// WithPXEClass sets the class PXEClient if the reply's vendor options, which a
+// setPXEClass sets the class PXEClient if the reply's vendor options, which a
 // rule has set, say to use the boot file given. The class without them makes
 // firmware look for a boot server first.
-func WithPXEClass(d *dhcpv4.DHCPv4) {
+func setPXEClass(d *dhcpv4.DHCPv4) {
 	if PXEClass(d.GetOneOption(dhcpv4.OptionVendorSpecificInformation)) {
 		d.Options[dhcpv4.OptionClassIdentifier.Code()] = []byte("PXEClient")
 	}

@@ -37,6 +37,8 @@ type Process struct {
 	shared map[string]share // guarded by mu
 	aware  any              // guarded by mu: the handler of the last Setup that asks for the origin
 
+	succession succession // between processes
+
 	reserveMu sync.Mutex    // a service asks for reservations while it starts
 	reserved  []reservation // guarded by reserveMu; never written to, only replaced
 }
@@ -94,6 +96,21 @@ func (p *Process) Context() context.Context { return p.ctx }
 func (p *Process) Stop() {
 	p.cancel()
 	p.runs.Wait()
+}
+
+// Forget lets go of everything, after Stop, in a process that lives on.
+func (p *Process) Forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.shared, p.aware = make(map[string]share), nil
+	p.claims.Store(nil)
+	p.Registry = prometheus.NewRegistry()
+	p.reserveMu.Lock()
+	defer p.reserveMu.Unlock()
+	p.reserved = nil
+	p.succession.mu.Lock()
+	defer p.succession.mu.Unlock()
+	p.succession.stakes = nil
 }
 
 // here is the process that the program is.

@@ -75,13 +75,31 @@ func New(o Options) *Server {
 // socket of this host.
 type localKey struct{}
 
-// Run serves on the listeners until ctx ends, and closes them.
+// leaveLimit bounds the wait for answers that are under way.
+const leaveLimit = time.Second
+
+// Leave leaves questions to a successor that has copies of the listeners. Run
+// returns soon after.
+func (s *Server) Leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, leaveLimit)
+	defer cancel()
+	if s.http.Shutdown(ctx) != nil {
+		_ = s.http.Close()
+	}
+}
+
+// Run serves on the listeners until ctx ends or Leave is called, and closes
+// them.
 func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 	s.http.BaseContext = func(net.Listener) context.Context { return ctx } // streams end with it
 	var all sync.WaitGroup
 	errs := make([]error, len(listeners))
 	for i, l := range listeners {
-		all.Go(func() { errs[i] = s.http.Serve(netutil.LimitListener(l, maxConns)) })
+		all.Go(func() {
+			if err := s.http.Serve(netutil.LimitListener(l, maxConns)); !errors.Is(err, http.ErrServerClosed) {
+				errs[i] = err
+			}
+		})
 	}
 	stop := context.AfterFunc(ctx, func() { _ = s.http.Close() })
 	defer stop()

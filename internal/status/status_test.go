@@ -206,3 +206,42 @@ func FuzzServe(f *testing.F) {
 		}
 	})
 }
+
+// A server leaves its listener to a successor, which answers from then on.
+func TestLeave(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied, err := net.FileListener(f)
+	f.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, successor := newTest(), newTest()
+	var running sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	running.Go(func() {
+		if err := old.Run(ctx, l); err != nil {
+			t.Error(err)
+		}
+	})
+	running.Go(func() {
+		if err := successor.Run(ctx, copied); err != nil {
+			t.Error(err)
+		}
+	})
+	old.Leave(ctx)
+	for range 5 {
+		if got := ask(t, "tcp", l.Addr().String(), "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"); got != "HTTP/1.1 200 OK" {
+			t.Errorf("got %q", got)
+		}
+	}
+	cancel()
+	running.Wait()
+}

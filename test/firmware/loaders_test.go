@@ -48,7 +48,9 @@ func TestLoaders(t *testing.T) {
 		got = append(got, words[1])
 	}
 	slices.Sort(got)
-	want := []string{"ipxe-arm32.efi", "ipxe-arm64.efi", "ipxe-i386.efi", "ipxe-x86_64.efi", "undionly.kpxe"}
+	want := []string{
+		"ipxe-arm32.efi", "ipxe-arm64.efi", "ipxe-i386.efi", "ipxe-loong64.efi", "ipxe-riscv64.efi", "ipxe-x86_64.efi", "undionly.kpxe",
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("names (-want +got):\n%s\n%s", diff, text)
 	}
