@@ -155,3 +155,25 @@ func TestNote6(t *testing.T) {
 		t.Errorf("audit (-want +got):\n%s", diff)
 	}
 }
+
+// noFiles is a file server that has nothing.
+type noFiles struct{}
+
+func (noFiles) Has(string) bool { return false }
+
+// TestLoader6 has a loader that the TFTP server of a URL lacks, and one that is
+// somebody else's.
+func TestLoader6(t *testing.T) {
+	t.Parallel()
+	b := known6(t, "rule=type:Node,id:x3000c0s1b0n0,bootfile:tftp://[2001:db8::e]/x")
+	b.six.tftpServer = noFiles{}
+	for mac, want := range map[string]bool{node: true, withBits: false} {
+		got := false
+		for _, line := range findings(ask[status.Explanation](t, b.bench, "/api/v1/explain?message=SOLICIT&arch=7&machine="+mac)) {
+			got = got || line == "error: loader ipxe-x86_64.efi is missing in /tftpboot"
+		}
+		if got != want {
+			t.Errorf("%s: told of a missing loader: %v, want %v", mac, got, want)
+		}
+	}
+}
