@@ -156,9 +156,13 @@ func (h *handler6) byState(x *exchange6) exchange.Verdict {
 	return exchange.Reply
 }
 
-// each makes the grants of a message, one for each IA_NA.
+// each makes the grants of a message, one for each IA_NA that no earlier plugin
+// gave an address to.
 func (x *exchange6) each(decide func(*grant)) {
 	for _, ia := range x.Inner.Options.IANA() {
+		if exchange.Given(x.prepared, ia) {
+			continue
+		}
 		g := grant{ia: ia}
 		decide(&g)
 		x.grants = append(x.grants, g)
@@ -192,7 +196,7 @@ func (h *handler6) asking(x *exchange6) exchange.Verdict {
 		give(x, g)
 	})
 	switch {
-	case x.addr.IsValid():
+	case x.addr.IsValid() || exchange.Served(x.prepared):
 		h.describe(x)
 	case x.why == notLoaded || x.why == notWritten:
 		return exchange.Drop

@@ -2,6 +2,7 @@ package bootloop
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -347,8 +348,15 @@ func TestEarlierPlugins6(t *testing.T) {
 		pd.Options.Add(&dhcpv6.OptIAPrefix{PreferredLifetime: time.Hour, ValidLifetime: time.Hour})
 		d.AddOption(pd)
 	})
+	given := dhcptest.Earlier6(func(d dhcpv6.DHCPv6) { // as CoreDHCP's file does
+		ia := &dhcpv6.OptIANA{IaId: [4]byte{0, 0, 0, 1}}
+		ia.Options.Add(&dhcpv6.OptIAAddress{IPv6Addr: net.ParseIP("2001:db8::77"), PreferredLifetime: time.Hour, ValidLifetime: time.Hour})
+		d.AddOption(ia)
+	})
 	check(
 		t,
+		step{b.pass(dhcptest.Request6(t, one, solicit, na(1), na(2)), process.Origin{}, given), "ADVERTISE 1=2001:db8::77/1h0m0s 2=2001:db8::1000/5m0s"},
+		step{b.pass(dhcptest.Request6(t, one, asks, own, na(1)), process.Origin{}, given), "REPLY 1=2001:db8::77/1h0m0s"},
 		step{b.pass(dhcptest.Request6(t, one, rebind, dhcptest.PD(9)), process.Origin{}, delegated), "REPLY PD9="},
 		step{b.say(one, rebind, dhcptest.PD(9)), "silence"},
 	)

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/dhcptest"
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
@@ -149,6 +150,9 @@ func TestSilence6(t *testing.T) {
 		deep = dhcptest.Through(t, deep, "2001:db8::9", "fe80::1")
 	}
 	b.pass(deep, process.Origin{})
+	long := func(d dhcpv6.DHCPv6) {
+		d.UpdateOption(dhcpv6.OptClientID(&dhcpv6.DUIDOpaque{Type: 9, Data: make([]byte, 129)}))
+	}
 	many := make([]dhcpv6.Modifier, 70)
 	for i := range many {
 		many[i] = na(byte(i))
@@ -158,6 +162,7 @@ func TestSilence6(t *testing.T) {
 		step{b.line(), `info no reply message="REQUEST" state="none" reason="not a request of a client: more than 32 relays"`},
 		step{say(alone, solicit, na(1)), `info no reply duid="00:03:00:01:02:00:00:00:00:01" message="SOLICIT" state="solicit" reason="not a request of a client: sent to this server alone"`},
 		step{say(process.Origin{}, solicit, many...), `info no reply duid="00:03:00:01:02:00:00:00:00:01" message="SOLICIT" state="solicit" reason="not a request of a client: more than 64 IAs"`},
+		step{say(process.Origin{}, solicit, na(1), long), `info no reply duid="" message="SOLICIT" state="solicit" reason="not a request of a client: a client identifier of more than 130 octets"`},
 		step{say(process.Origin{}, rebind, na(1, "2001:db8::77")), `info no reply` + who + ` message="REBIND" state="rebind" ip="2001:db8::77" reason="an address that another server may have given out"`},
 		step{say(process.Origin{}, confirm, na(1)), `info no reply` + who + ` message="CONFIRM" state="confirm" reason="request without address and server: none listed"`},
 		step{say(process.Origin{}, asks, dhcpv6.WithServerID(dhcptest.LL(two)), na(1)), `info no reply duid="00:03:00:01:02:00:00:00:00:01" message="REQUEST" state="request" reason="another server's: 00:03:00:01:02:00:00:00:00:02"`},
@@ -346,4 +351,22 @@ func FuzzHandler6(f *testing.F) {
 			}
 		}
 	})
+}
+
+// BenchmarkHandshake6 has new clients go through Solicit and Request, each lease
+// on disk before its Reply.
+func BenchmarkHandshake6(b *testing.B) {
+	bench := newBench6(b, "subnet=2001:db8::/64,pool:2001:db8::1:0:0:0-2001:db8::ffff:ffff:ffff:ffff")
+	bench.plugin.log.Logger.SetLevel(logrus.WarnLevel)
+	b.SetParallelism(64)
+	b.ReportAllocs()
+	began := time.Now()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if got := bench.lease(randomMAC()); !strings.HasPrefix(got, "REPLY 1=2001:db8:") {
+				b.Error(got)
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/time.Since(began).Seconds(), "leases/s")
 }

@@ -524,11 +524,7 @@ func TestRebootScript(t *testing.T) {
 	host := l.host(1)
 	bound := dhcptest.Udhcpc(host, "eth0", ipxeClient)
 	compare(t, bootLease(tempLease(netip.MustParseAddr("192.0.2.200"), time.Minute), "default"), bound)
-	template, err := os.ReadFile("../resources/reboot.ipxe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := bytes.ReplaceAll(template, []byte("{{.Server}}"), []byte("192.0.2.1"))
+	want := rebootScript(t, serverIP)
 	for _, name := range []string{bound.BootFile, "reboot.ipxe", "/default"} {
 		got, err := dhcptest.TFTPGet(host, bound.NextServer, name)
 		if err != nil {

@@ -3,6 +3,7 @@ package test
 import (
 	"bytes"
 	"errors"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"text/template"
 	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/dhcptest"
@@ -33,6 +35,7 @@ func TestExampleConfiguration(t *testing.T) {
 		}
 		text = strings.ReplaceAll(text, name, value)
 	}
+	s.server.IP("addr", "add", serverIP6.String()+"/64", "dev", "eth0", "nodad")
 	dhcptest.StartCoreDHCP(s.server, dhcptest.CoreDHCPBinary(t), text)
 
 	known := nodeLease(1, "192.0.2.11")
@@ -42,6 +45,11 @@ func TestExampleConfiguration(t *testing.T) {
 	unknown := lanLease("192.0.2.200")
 	unknown.LeaseTime, unknown.T1, unknown.T2 = 5*time.Minute, 150*time.Second, 262*time.Second
 	compare(t, unknown, dhcptest.Udhcpc(s.host(2), "eth0", dhcptest.ClientOptions{}))
+
+	stranger := s.net.Namespace("six")
+	stranger.QuickDAD()
+	stranger.Attach(s.lan, "eth0", dhcptest.MAC(3))
+	compare6(t, lease6("2001:db8::1000", 5*time.Minute), dhcptest.StartDhclient6(stranger, "eth0").WaitEvent(dhcptest.EventBound6, dhcptest.BindTimeout))
 }
 
 // withServer6 takes the comment off the section server6 of the example.
@@ -90,17 +98,26 @@ func TestDemo(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
-	template, err := os.ReadFile("../resources/reboot.ipxe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	script := strings.ReplaceAll(string(template), "{{.Server}}", "192.0.2.1")
-	want := strings.Replace(demonstration, "SIZE", strconv.Itoa(len(script)), 1)
+	want := strings.Replace(demonstration, "SIZE", strconv.Itoa(len(rebootScript(t, serverIP))), 1)
 	got, _, _ := strings.Cut(out.String(), "time=")
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	leftBehind(t, cmd.Process.Pid, folder)
+}
+
+// rebootScript is the built-in script as this server serves it.
+func rebootScript(t *testing.T, server netip.Addr) []byte {
+	t.Helper()
+	script, err := template.ParseFiles("../resources/reboot.ipxe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if err := script.Execute(&text, struct{ Server netip.Addr }{server}); err != nil {
+		t.Fatal(err)
+	}
+	return text.Bytes()
 }
 
 // An interrupt in the middle cleans up as well.

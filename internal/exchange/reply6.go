@@ -167,6 +167,16 @@ func Served(d *dhcpv6.Message) bool {
 	})
 }
 
+// Given says that an earlier plugin gave an address to an IA.
+func Given(d *dhcpv6.Message, ia *dhcpv6.OptIANA) bool {
+	at := find(d, ia)
+	if at < 0 {
+		return false
+	}
+	has, ok := d.Options.Options[at].(*dhcpv6.OptIANA)
+	return ok && has.Options.OneAddress() != nil
+}
+
 // find returns the place of the IA of a reply that has the kind and the IAID of
 // another; -1: there is none.
 func find(d *dhcpv6.Message, ia dhcpv6.Option) int {

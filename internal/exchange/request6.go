@@ -15,6 +15,7 @@ import (
 const (
 	mostRelays = 32 // the hop limit of RFC 3315; that of RFC 8415 is 8
 	mostIAs    = 64
+	mostDUID   = 130 // octets (RFC 8415 section 11.1)
 )
 
 // A Request6 is what a DHCPv6 message says, read once.
@@ -65,6 +66,10 @@ func Read6(req dhcpv6.DHCPv6) (r Request6, reason string) {
 	}
 	if listed := r.Listed(); len(listed) > 0 {
 		r.Addr = listed[0]
+	}
+	if id := m.GetOneOption(dhcpv6.OptionClientID); id != nil && len(id.ToBytes()) > mostDUID {
+		r.Client = nil // nor does a log want it
+		return r, fmt.Sprintf("a client identifier of more than %d octets", mostDUID)
 	}
 	return r, r.malformed()
 }
