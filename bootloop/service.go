@@ -2,9 +2,11 @@ package bootloop
 
 import (
 	"context"
+	"encoding/gob"
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"sync"
 
 	"github.com/OpenCHAMI/coresmd/internal/audit"
@@ -83,7 +85,8 @@ func (s *service) openLeases() error {
 		}
 		s.log.Log(level, problem.Text)
 	}
-	s.process.Hold(process.Stake{Yield: table.Close, Resume: table.Reopen})
+	s.inheritOffers()
+	s.process.Hold(s.leaseStake())
 	s.process.Go(func(ctx context.Context) {
 		<-ctx.Done()
 		if err := table.Close(); err != nil {
@@ -91,6 +94,45 @@ func (s *service) openLeases() error {
 		}
 	})
 	return nil
+}
+
+// offersName is the name of the file that tells a successor what is on offer.
+func (s *service) offersName() string { return "offers of " + s.file() }
+
+// inheritOffers has clients that were made an offer by the predecessor find it
+// here.
+func (s *service) inheritOffers() {
+	f := s.process.Inherited(s.offersName())
+	if f == nil {
+		return
+	}
+	var offers []lease.Lease
+	if err := gob.NewDecoder(process.Told(f)).Decode(&offers); err != nil {
+		s.log.Errorf("reading what the process before had on offer: %v", err)
+		return
+	}
+	s.leases.Restore(offers)
+}
+
+// leaseStake hands the lease file over, and what is on offer.
+func (s *service) leaseStake() process.Stake {
+	var told *os.File
+	return process.Stake{
+		Files: func() (_ map[string]*os.File, err error) {
+			if told != nil {
+				told.Close() // of a successor that failed
+			}
+			if told, err = process.Memory(s.offersName()); err != nil {
+				return nil, err
+			}
+			f, err := process.Duplicate(s.offersName(), told)
+			return map[string]*os.File{s.offersName(): f}, err
+		},
+		Yield: func() error {
+			return errors.Join(gob.NewEncoder(told).Encode(s.leases.Offers()), s.leases.Close())
+		},
+		Resume: s.leases.Reopen,
+	}
 }
 
 func (s *service) leaseOptions() lease.Options {

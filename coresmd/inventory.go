@@ -62,7 +62,7 @@ func (s *service) runInventory(source smd.Source) *smd.Cache {
 	cache, report := s.newInventory(source, s.snapshotFile())
 	watch(s.process.Registry, cache.Status)
 	limit := firstPollLimit
-	if report.restored(cache.Restore()) {
+	if s.inherited(cache) || report.restored(cache.Restore()) {
 		limit = firstPollLimitRestored
 	}
 	ctx, cancel := context.WithTimeout(s.process.Context(), limit)
@@ -70,7 +70,26 @@ func (s *service) runInventory(source smd.Source) *smd.Cache {
 	_ = cache.Refresh(ctx) // reported; asked again soon
 	s.process.Go(func(ctx context.Context) { _ = cache.Run(ctx) })
 	s.process.Go(func(ctx context.Context) { s.trustOnSignal(ctx, cache) })
+	s.process.Hold(process.Stake{Files: func() (map[string]*os.File, error) { return handInventory(cache, s.smd.Redacted()) }})
 	return cache
+}
+
+// inventoryFile is the name of the file that tells a successor the inventory.
+const inventoryFile = "inventory"
+
+// inherited serves the inventory of the predecessor, if there is one of the same
+// SMD, until SMD is heard. SMD may be away just now.
+func (s *service) inherited(cache *smd.Cache) bool {
+	f := s.process.Inherited(inventoryFile)
+	return f != nil && cache.Inherit(process.Told(f), s.smd.Redacted()) == nil
+}
+
+func handInventory(cache *smd.Cache, source string) (map[string]*os.File, error) {
+	f, err := process.Memory(inventoryFile)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]*os.File{inventoryFile: f}, cache.Hand(f, source)
 }
 
 // newInventory returns an inventory that was not read yet.

@@ -101,7 +101,6 @@ type steady struct {
 	*storm
 	stop    context.CancelFunc
 	clients sync.WaitGroup
-	bound   sync.WaitGroup // until all have a lease
 
 	mu      sync.Mutex // guards all below
 	answers int
@@ -116,7 +115,6 @@ const patient = 20 * time.Second
 func startSteady(w *storm, known, n int) *steady {
 	ctx, stop := context.WithCancel(context.Background())
 	d := &steady{storm: w, stop: stop}
-	d.bound.Add(len(w.machines) + n)
 	for _, machine := range w.machines {
 		d.clients.Go(func() { d.client(ctx, machine, netip.Addr{}) })
 	}
@@ -124,20 +122,19 @@ func startSteady(w *storm, known, n int) *steady {
 		addr := netip.AddrFrom4([4]byte{198, 18, 2, byte(i + 1)})
 		d.clients.Go(func() { d.client(ctx, known+i, addr) })
 	}
-	d.bound.Wait()
 	return d
 }
 
-// client takes one machine through the handshake, and renews its lease over and over.
+// client takes one machine through the handshake over and over, and has its lease confirmed in
+// between.
 func (d *steady) client(ctx context.Context, machine int, want netip.Addr) {
-	offer := d.once(machine, dhcpv4.MessageTypeDiscover)
-	if !want.IsValid() {
-		want = offer
-	}
-	d.wants(machine, "the offer", offer, want)
-	d.wants(machine, "the lease", d.once(machine, dhcpv4.MessageTypeRequest, dhcptest.Server(serverIP.String()), dhcptest.Requested(want.String())), want)
-	d.bound.Done()
 	for ctx.Err() == nil {
+		offer := d.once(machine, dhcpv4.MessageTypeDiscover)
+		if !want.IsValid() {
+			want = offer
+		}
+		d.wants(machine, "the offer", offer, want)
+		d.wants(machine, "the lease", d.once(machine, dhcpv4.MessageTypeRequest, dhcptest.Server(serverIP.String()), dhcptest.Requested(want.String())), want)
 		d.wants(machine, "the lease it knew", d.once(machine, dhcpv4.MessageTypeRequest, dhcptest.Requested(want.String())), want)
 	}
 }
@@ -289,6 +286,25 @@ func TestReloadChanges(t *testing.T) {
 	if !s.Running() || s.ID() != first {
 		t.Error("the process id has changed")
 	}
+	s.stop()
+}
+
+// TestReloadWithoutSMD reloads while SMD is away and there is no snapshot: its machines keep their
+// leases, and get them anew.
+func TestReloadWithoutSMD(t *testing.T) {
+	t.Parallel()
+	l := newLooped(t)
+	l.addNode(1, "192.0.2.11")
+	s := l.serveFile(l.chainOf("", tenAddresses))
+	client := dhcptest.StartUdhcpc(l.host(1), "eth0", dhcptest.ClientOptions{})
+	compare(t, nodeLease(1, "192.0.2.11"), client.WaitEvent(dhcptest.EventBound, dhcptest.BindTimeout))
+	l.smd.Stop()
+	for range 2 {
+		s.reload()
+		client.Renew()
+		compare(t, nodeLease(1, "192.0.2.11"), client.WaitEvent(dhcptest.EventRenew, dhcptest.BindTimeout))
+	}
+	strange(t, dhcptest.Udhcpc(l.host(2), "eth0", dhcptest.ClientOptions{}))
 	s.stop()
 }
 

@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -78,5 +79,24 @@ func TestPublish(t *testing.T) {
 	}
 	if _, ok := Find[string](p, "leases"); ok {
 		t.Error("something of another type")
+	}
+}
+
+// A process that lives on without its plugins holds nothing of them.
+func TestForget(t *testing.T) {
+	t.Parallel()
+	p := New()
+	Publish(p, "leases", 1)
+	p.Claim(func(netip.Addr) bool { return true })
+	p.Reserve("pool", func(netip.Addr) bool { return true })
+	p.Hold(Stake{Yield: func() error { return errors.New("still held") }})
+	p.Counter("dhcp", "x_total", "X.")
+	p.Stop()
+	p.Forget()
+	_, leases := Find[int](p, "leases")
+	_, pools := p.Reserved()
+	families, err := p.Registry.Gather()
+	if leases || pools != 0 || p.Claimed(netip.IPv4Unspecified()) || p.Yield() != nil || len(families) != 0 || err != nil {
+		t.Errorf("leases %v, %d pools, %d metrics, %v", leases, pools, len(families), err)
 	}
 }

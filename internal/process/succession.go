@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"sync"
 	"syscall"
@@ -189,3 +191,15 @@ func Duplicate(name string, socket syscall.Conn) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(fd), name), nil
 }
+
+// Memory returns a file without a name, for what a successor is told.
+func Memory(name string) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("handing over %s: %w", name, err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// Told reads such a file, from its beginning.
+func Told(f *os.File) io.Reader { return io.NewSectionReader(f, 0, math.MaxInt64) }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/netip"
 	"os"
@@ -43,7 +44,12 @@ func (s Snapshot) load() (*indexer, time.Time, error) {
 		return nil, time.Time{}, err
 	}
 	defer f.Close()
-	text, err := streamOf(f, "an object")
+	return s.read(f)
+}
+
+// read reads the content of a snapshot.
+func (s Snapshot) read(r io.Reader) (*indexer, time.Time, error) {
+	text, err := streamOf(r, "an object")
 	if err != nil {
 		return nil, time.Time{}, err
 	}
@@ -168,17 +174,48 @@ func (s Snapshot) write(path string, index Index, at time.Time) error {
 		return err
 	}
 	defer f.Close()
-	out := bufio.NewWriterSize(f, 64<<10)
-	if err := encode(out, header{s.Source, at}, index); err != nil {
-		return err
-	}
-	if err := out.Flush(); err != nil {
+	if err := s.writeTo(f, index, at); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {
 		return err
 	}
 	return f.Close()
+}
+
+func (s Snapshot) writeTo(w io.Writer, index Index, at time.Time) error {
+	out := bufio.NewWriterSize(w, 64<<10)
+	if err := encode(out, header{s.Source, at}, index); err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+// Hand writes what is served, in the form of a snapshot, for a process that takes
+// this one's place. If SMD was not heard it writes nothing: there is the snapshot.
+func (c *Cache) Hand(w io.Writer, source string) error {
+	if c.Status().State <= FromSnapshot {
+		return nil
+	}
+	return Snapshot{Source: source}.writeTo(w, c.serving(), c.Status().Loaded)
+}
+
+// Inherit serves what Hand wrote, as if SMD had been heard and were away now. Of
+// another SMD, or if nothing was written, it is an error and the cache stays as
+// it is.
+func (c *Cache) Inherit(r io.Reader, source string) error {
+	c.refresh.Lock()
+	defer c.refresh.Unlock()
+	ix, at, err := Snapshot{Source: source}.read(r)
+	if err != nil {
+		return fmt.Errorf("the inventory of the process before: %w", err)
+	}
+	ix.adopt(nil)
+	c.restored(ix.index, ix.owner, at)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.basis, c.failing = aPoll, true
+	return nil
 }
 
 // syncFolder makes a rename last.
