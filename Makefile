@@ -249,7 +249,7 @@ vulnerabilities: build/coredhcp/main.go ## what the Go project knows of weakness
 
 .PHONY: snapshot
 snapshot: bin/tools/goreleaser ## dist/: archives, packages and lists of parts for linux amd64 and arm64, not published
-	@GIT_STATE=$$(./gen_version.bash --print | sed -n s/^gitState=//p) \
+	@PATH="$(CURDIR)/bin/tools:$$PATH" GIT_STATE=$$(./gen_version.bash --print | sed -n s/^gitState=//p) \
 		BUILD_HOST=$$(uname -n) BUILD_USER=$$(id -un) GO_VERSION=$$($(GO) env GOVERSION) \
 		$< release --snapshot --skip publish --clean
 

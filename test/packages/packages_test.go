@@ -104,7 +104,7 @@ func older(t *testing.T, deb string) string {
 	t.Helper()
 	dir := t.TempDir()
 	runIn(t, dir, "dpkg-deb", "--raw-extract", deb, "tree")
-	runIn(t, dir, "sed", "-i", "s/^Version: .*/Version: 0.0.1/", "tree/DEBIAN/control")
+	runIn(t, dir, "sed", "-i", "s/^Version: .*/Version: 0.0.0/", "tree/DEBIAN/control")
 	runIn(t, dir, "dpkg-deb", "--root-owner-group", "--build", "tree", "older.deb")
 	return filepath.Join(dir, "older.deb")
 }
@@ -182,7 +182,7 @@ func TestChecksums(t *testing.T) {
 	t.Parallel()
 	list := artifact(t, "checksums.txt")
 	got := runIn(t, filepath.Dir(list), "sha256sum", "--check", "--strict", list)
-	for _, kind := range []string{"_linux_amd64.tar.gz: OK", "_linux_arm64.tar.gz: OK", "_amd64.deb: OK", "_arm64.deb: OK", ".x86_64.rpm: OK", ".aarch64.rpm: OK", ".cdx.json: OK"} {
+	for _, kind := range []string{"_linux_amd64.tar.gz: OK", "_linux_arm64.tar.gz: OK", "_amd64.deb: OK", "_arm64.deb: OK", "_amd64.rpm: OK", "_arm64.rpm: OK", ".cdx.json: OK"} {
 		if !strings.Contains(got, kind) {
 			t.Errorf("no %q in\n%s", kind, got)
 		}
@@ -250,7 +250,7 @@ func TestUnit(t *testing.T) {
 // The package for RPM has the same files, and its configuration is not replaced.
 func TestRPM(t *testing.T) {
 	t.Parallel()
-	rpm := artifact(t, "coresmd-*.x86_64.rpm")
+	rpm := artifact(t, "coresmd_*_linux_amd64.rpm")
 	dhcptest.Need(t, "rpm", "rpm")
 	var want []string
 	for line := range strings.Lines(runIn(t, ".", "sh", "-c", `dpkg-deb --fsys-tarfile "$1" | tar -t`, "sh", artifact(t, "coresmd_*_amd64.deb"))) {
