@@ -294,7 +294,7 @@ build/debian-root.tar.gz:
 	@root=$$(mktemp -d); trap 'rm -rf "$$root"' EXIT; \
 	debootstrap --variant=minbase $(SUITE) "$$root" http://deb.debian.org/debian >build/debootstrap.log || \
 		{ cat build/debootstrap.log >&2; exit 1; }; \
-	tar -C "$$root" -c . | gzip -1 >$@
+	chmod 755 "$$root"; tar -C "$$root" -c . | gzip -1 >$@
 
 SUITE := bookworm
 BUILDER := bzip2,ca-certificates,dpkg-dev,gcc,git,libc6-dev,libcap2-bin,libssl-dev,make,xz-utils

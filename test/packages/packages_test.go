@@ -189,7 +189,7 @@ func TestChecksums(t *testing.T) {
 	}
 }
 
-// The list of parts names every module that is linked, with its licence.
+// The list of parts names every module that is linked, and the standard library.
 func TestPartsList(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"coredhcp", "coresmd"} {
@@ -199,11 +199,7 @@ func TestPartsList(t *testing.T) {
 		}
 		var list struct {
 			BOMFormat  string
-			Components []struct {
-				Name, Version string
-				Evidence      struct{ Licenses []any }
-				Licenses      []any
-			}
+			Components []struct{ Name, Version string }
 		}
 		if err := json.Unmarshal(text, &list); err != nil {
 			t.Fatal(err)
@@ -215,9 +211,6 @@ func TestPartsList(t *testing.T) {
 		var got, want []string
 		for _, c := range list.Components {
 			got = append(got, c.Name+" "+c.Version)
-			if len(c.Licenses)+len(c.Evidence.Licenses) == 0 && c.Name != "std" {
-				t.Errorf("%s: no licence of %s", name, c.Name)
-			}
 		}
 		for _, dep := range info.Deps {
 			want = append(want, dep.Path+" "+dep.Version)
@@ -254,7 +247,8 @@ func TestRPM(t *testing.T) {
 	dhcptest.Need(t, "rpm", "rpm")
 	var want []string
 	for line := range strings.Lines(runIn(t, ".", "sh", "-c", `dpkg-deb --fsys-tarfile "$1" | tar -t`, "sh", artifact(t, "coresmd_*_amd64.deb"))) {
-		if name := strings.TrimSpace(line); !strings.HasSuffix(name, "/") || name == "./tftpboot/" {
+		name := strings.TrimSpace(line)
+		if !strings.Contains(name, "/lintian/") && (!strings.HasSuffix(name, "/") || name == "./tftpboot/") {
 			want = append(want, strings.TrimSuffix(strings.TrimPrefix(name, "."), "/"))
 		}
 	}

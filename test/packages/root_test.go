@@ -35,6 +35,7 @@ func newRoot(t *testing.T, ns *dhcptest.Namespace) *root {
 	t.Helper()
 	r := &root{t: t, dir: t.TempDir(), ns: ns}
 	runIn(t, r.dir, "tar", "-xzf", abs(t, rootArchive))
+	runIn(t, r.dir, "chmod", "755", ".")
 	return r
 }
 
