@@ -38,7 +38,11 @@ func (v *views) boots(_ context.Context, q status.Params) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return v.bootsOf(limit, limit, func(m *journal.Head) bool { return !given || m.MAC == only }), nil
+	answer := v.bootsOf(limit, limit, func(m *journal.Head) bool { return !given || m.MAC == only })
+	if given {
+		answer.Silent = 1 - answer.Total
+	}
+	return answer, nil
 }
 
 // bootsOf tells of the machines that a function picks: so many that are stuck,

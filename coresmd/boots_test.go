@@ -133,7 +133,7 @@ func TestBoots(t *testing.T) {
 	if first := ask[status.Boots](t, b, "/api/v1/boots?limit=3"); len(first.Machines) != 3 || first.Machines[2].Stuck || first.Total != 4 {
 		t.Errorf("%+v", first)
 	}
-	if one := ask[status.Boots](t, b, "/api/v1/boots?machine="+bmc); len(one.Machines) != 1 || one.Machines[0].MAC != bmc {
+	if one := ask[status.Boots](t, b, "/api/v1/boots?machine="+bmc); len(one.Machines) != 1 || one.Machines[0].MAC != bmc || one.Silent != 0 {
 		t.Errorf("%+v", one)
 	}
 }

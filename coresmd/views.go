@@ -37,6 +37,7 @@ func (v *views) table() map[string]viewRow {
 		status.PathUnknown:  {[]string{"machine", "limit"}, v.unknown},
 		status.PathLeases:   {[]string{"machine", "limit"}, v.leases},
 		status.PathMachines: {[]string{"machine", "limit"}, v.machines},
+		status.PathAnswers:  {[]string{"client", "machine", "limit"}, v.answers},
 		status.PathBoots:    {[]string{"machine", "limit"}, v.boots},
 	}
 }

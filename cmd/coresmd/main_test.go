@@ -33,7 +33,7 @@ const components = `{"Components":[
  {"ID":"x3000c0s0b0","Type":"NodeBMC"}]}`
 
 const interfaces = `[
- {"MACAddress":"02:00:00:00:00:01","ComponentID":"x3000c0s0b0n0","IPAddresses":[{"IPAddress":"192.0.2.11"}]},
+ {"MACAddress":"02:00:00:00:00:01","ComponentID":"x3000c0s0b0n0","IPAddresses":[{"IPAddress":"192.0.2.11"},{"IPAddress":"2001:db8::11"}]},
  {"MACAddress":"02:00:00:00:00:02","ComponentID":"x3000c0s1b0n0","IPAddresses":[]},
  {"MACAddress":"02:00:00:00:00:03","ComponentID":"x3000c0s2b0n0","IPAddresses":[{"IPAddress":"192.0.2.13"}]},
  {"MACAddress":"02:00:00:00:00:10","ComponentID":"x3000c0s0b0","IPAddresses":[{"IPAddress":"192.0.2.110"}]}]`
@@ -228,6 +228,7 @@ func ask(t *testing.T) {
 		offer := heard(t, "3c:ec:ef:00:00:01", dhcpv4.MessageTypeDiscover, dhcptest.PXE(7), relayed())
 		heard(t, "3c:ec:ef:00:00:01", dhcpv4.MessageTypeRequest, dhcptest.PXE(7), relayed(), dhcptest.Server("192.0.2.1"), dhcptest.Requested(offer.YourIPAddr.String()))
 		heard(t, "02:00:00:00:00:99", dhcpv4.MessageTypeDiscover, dhcpv4.WithOption(dhcpv4.OptHostName("evil\x1b[31m\"'\n")))
+		heard(t, "02:00:00:00:00:10", dhcpv4.MessageTypeRequest, dhcptest.Requested("192.0.2.110"))
 		run(t, "explain", "x3000c0s0b0n0") // waits until the journal has all
 	})
 }
@@ -238,6 +239,8 @@ func TestVerbs(t *testing.T) {
 	ask(t)
 	for name, words := range map[string]string{
 		"explain":        "explain x3000c0s0b0n0",
+		"boots":          "boots x3000c0s0b0",
+		"boots-json":     "boots x3000c0s0b0 --format json",
 		"explain-json":   "explain 0200.0000.0001 --format json",
 		"explain-yaml":   "explain NID0001 --format yaml",
 		"explain-flags":  "explain 192.0.2.11 --giaddr 192.0.2.254 --arch 11 --message REQUEST",

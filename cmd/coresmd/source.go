@@ -37,9 +37,13 @@ type running struct {
 	server string
 }
 
-// Get says what to do when no server is there.
+// Get asks the server.
 func (r running) Get(ctx context.Context, path string, params status.Params, to any) error {
-	err := r.client.Get(ctx, path, params, to)
+	return r.refused(r.client.Get(ctx, path, params, to))
+}
+
+// refused says what to do when no server is there.
+func (r running) refused(err error) error {
 	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) {
 		return fmt.Errorf("no server answers at %s; wanted a server here whose directive coresmd says %s, or another --server", r.server, r.wanted())
 	}

@@ -18,6 +18,7 @@ const (
 	PathLeases   = "/api/v1/leases"
 	PathMachines = "/api/v1/machines"
 	PathBoots    = "/api/v1/boots"
+	PathAnswers  = "/api/v1/answers"
 	PathEvents   = "/api/v1/events"
 )
 
@@ -204,6 +205,29 @@ const (
 	StepScript   = "script"   // iPXE was given its script
 	StepUp       = "up"       // what does not boot has its address: a system, a BMC
 )
+
+// Answers are what the machines of SMD are told, each of which runs the whole
+// handshake as a client of one kind.
+type Answers struct {
+	Client  string   `json:"client"` // bios, uefi, ipxe, system
+	Answers []Answer `json:"answers"`
+	Total   int      `json:"total"`
+}
+
+// An Answer is the last reply of a handshake.
+type Answer struct {
+	MAC        string   `json:"mac"`
+	ID         string   `json:"id"`
+	Type       string   `json:"type,omitempty"`
+	Hostname   string   `json:"hostname,omitempty"`
+	Giaddr     string   `json:"giaddr,omitempty"` // the relay that it asks through
+	Verdict    Verdict  `json:"verdict"`
+	Address    string   `json:"address,omitempty"`
+	NextServer string   `json:"next_server,omitempty"`
+	Bootfile   string   `json:"bootfile,omitempty"`
+	Reply      []Option `json:"reply,omitempty"`    // none: no reply
+	Prepared   string   `json:"prepared,omitempty"` // what the reply lacks, in words
+}
 
 // Boots are how far the machines of SMD have come: those that are stuck
 // first, the one that tries for the longest time before the others, and then
