@@ -195,3 +195,19 @@ func TestTwoServers6(t *testing.T) {
 		}
 	}
 }
+
+// Where the packet loop tells who sent a packet, as ours does, a client on the wire whose
+// DUID is a UUID is known by its link-local address, and bound by its own network among
+// several.
+func TestUUIDOnTheWire6(t *testing.T) {
+	t.Parallel()
+	s := newSite6(t)
+	s.server.IP("addr", "add", "2001:db8:5::1/64", "dev", "lo", "nodad") // this host has two addresses
+	s.addNode(1, "2001:db8::11")
+	dhcp := s.run6(s.smd6("subnet=2001:db8::/64", "subnet=2001:db8:1::/64"), s.loop6(pool6, "subnet=2001:db8:1::/64,pool:2001:db8:1::1000-2001:db8:1::1fff"))
+	dhcp.WaitLog(`level=info.*inventory of`, takesUp)
+	client := dhcptest.StartDhcpcd6As(s.host6(s.lan, 1), "eth0", "00:04:2c:5a:7f:3e:4b:0d:4e:55:9d:5c:0a:7d:7c:0f:2b:11")
+	compare6(t, nodeLease6(1, "2001:db8::11"), client.WaitEvent(dhcptest.EventBound6, dhcptest.BindTimeout))
+	stranger := dhcptest.StartDhcpcd6As(s.host6(s.lan, 2), "eth0", "00:04:2c:5a:7f:3e:4b:0d:4e:55:9d:5c:0a:7d:7c:0f:2b:12")
+	compare6(t, lease6("2001:db8::1000", 5*time.Minute), stranger.WaitEvent(dhcptest.EventBound6, dhcptest.BindTimeout))
+}

@@ -56,11 +56,14 @@ func StartDhclient6(ns *Namespace, iface string) *Client6 {
 
 // StartDhcpcd6 starts dhcpcd, with a DUID-LL and for IPv6 only, without waiting for a router
 // to advertise DHCPv6.
-func StartDhcpcd6(ns *Namespace, iface string) *Client6 {
+func StartDhcpcd6(ns *Namespace, iface string) *Client6 { return StartDhcpcd6As(ns, iface, "ll") }
+
+// StartDhcpcd6As is StartDhcpcd6 with a DUID of another kind, or with these octets.
+func StartDhcpcd6As(ns *Namespace, iface, duid string) *Client6 {
 	ns.t.Helper()
 	c := newClient(ns, ClientOptions{}, dhcpcdScript)
 	c.write("conf", strings.Join([]string{
-		"duid ll", "option dhcp6_name_servers, dhcp6_domain_search", "noipv4", "noipv6rs", "persistent", "timeout 30", "hostname client", "fqdn both",
+		"duid " + duid, "option dhcp6_name_servers, dhcp6_domain_search", "noipv4", "noipv6rs", "persistent", "timeout 30", "hostname client", "fqdn both",
 		"interface " + iface, "dhcp6", "ia_na 1",
 	}, "\n")+"\n", 0o644)
 	const private = `mount -t tmpfs none /run && mount -t tmpfs none /var/lib/dhcpcd && mkdir /run/dhcpcd && exec "$@"`

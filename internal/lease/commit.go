@@ -94,7 +94,9 @@ const gatherTime = time.Millisecond
 // goes into the next one together.
 func (t *Table) run(wake <-chan struct{}, stop chan<- struct{}) {
 	defer close(stop)
+	var second spare
 	for range wake {
+		second.take()
 		batch := t.takeQueue()
 		for len(batch) > 0 {
 			began := time.Now()
