@@ -106,6 +106,11 @@ unit: ## unit tests and fuzz seeds; no root
 e2e: check-root build ## real clients, real SMD, in network namespaces; root
 	$(GO) test -count=1 -timeout 15m ./test/... ./bench
 
+# Tests of what only our main program and packet loop do are left out.
+.PHONY: e2e-stock
+e2e-stock: check-root build bin/coredhcp-stock ## the same on CoreDHCP's own main program and packet loop; root
+	COREDHCP=$(CURDIR)/bin/coredhcp-stock $(GO) test -count=1 -timeout 15m -skip 'Test(Loop|Reload|Keeper|KillSuccessor|Notify|SocketsAreHandedOver|RangeIsHandedOver|Foreign|Binary|StockBuild|GenVersion|Demo)' ./test/
+
 # The same with the race detector in the server. It is not static, so that the detector's library can be linked.
 .PHONY: test-race
 test-race: check-root bin/coredhcp-race ## the end-to-end tests on a server with the race detector; root
@@ -125,6 +130,11 @@ test-reload: check-root build ## 100 reloads and 20 new binaries under load; nob
 .PHONY: test-storm
 test-storm: check-root build ## 2,000 machines load by TFTP at once over 1 Gbit/s; root
 	$(GO) test -tags storm -count=1 -timeout 10m -run 'TestTFTPStorm(Full|Contrast)' -v ./test
+
+.PHONY: test-flood
+test-flood: check-root build ## a gigabyte of garbage, a million packets; root
+	$(GO) test -tags storm -count=1 -timeout 10m -run TestGoroutinesAreStable -v ./server
+	$(GO) test -tags storm -count=1 -timeout 10m -run TestLoopGigabyte -v ./test
 
 # Emulated: a machine takes half a minute to its script. Four at once is what two cores bear.
 .PHONY: test-firmware
@@ -225,6 +235,17 @@ docs: build bin/tools/supply ## docs/dependencies.md: what is linked, out of the
 	@bin/tools/supply list bin/coredhcp bin/coresmd >build/dependencies
 	@{ sed '/^## Direct$$/,$$d' docs/dependencies.md; cat build/dependencies; } >build/dependencies.md
 	@mv build/dependencies.md docs/dependencies.md
+
+# The database of the Go project is a module: it can be had where modules can.
+VULNDB ?= latest
+.PHONY: vulnerabilities
+vulnerabilities: build/coredhcp/main.go ## what the Go project knows of weaknesses in what is linked
+	@mkdir -p build bin/tools
+	@$(GO) build -C tools/vuln -o ../../bin/tools/vuln .
+	@$(GO) build -C tools/vuln -o ../../bin/tools/govulncheck golang.org/x/vuln/cmd/govulncheck
+	@source=$$(cd tools/vuln && GOFLAGS= $(GO) mod download -json golang.org/x/vulndb@$(VULNDB) | sed -n 's/.*"Dir": "\(.*\)".*/\1/p'); \
+	rm -rf build/vulndb; bin/tools/vuln "$$source" build/vulndb
+	@bin/tools/govulncheck -db "file://$(CURDIR)/build/vulndb" -tags $(TAGS) ./build/coredhcp ./cmd/coresmd
 
 .PHONY: snapshot
 snapshot: bin/tools/goreleaser ## dist/: archives, packages and lists of parts for linux amd64 and arm64, not published

@@ -81,13 +81,14 @@ func (h *handler6) try(e *explained, kind dhcpv6.MessageType, addr netip.Addr, s
 	if err != nil {
 		return nil // it was made with one
 	}
-	prepared, from, seen := h.last.prepare(inner)
-	if !seen {
-		e.unseen()
-	}
+	resp, from, by := h.prepare(e, req, inner)
+	prepared, _ := resp.(*dhcpv6.Message)
 	x := &exchange6{req: req, inquiry: inquiry{from: from, dry: true}}
+	if by != "" {
+		return h.ended(e, x, prepared, by)
+	}
 	x.from.Dst = netip.Addr{}
-	v, reply, _ := h.answer(x, prepared)
+	v, reply, _ := h.answer(x, resp)
 	dry, plugin := exchange.Dry6{Verdict: v, Reason: x.reason()}, "coresmd"
 	if reply != nil {
 		dry.Reply = prepared
@@ -117,4 +118,19 @@ func addrOf6(d *dhcpv6.Message) netip.Addr {
 		}
 	}
 	return netip.Addr{}
+}
+
+// ended notes that a plugin before this one ended the chain, with a reply or
+// without.
+func (h *handler6) ended(e *explained, x *exchange6, reply *dhcpv6.Message, by string) *dhcpv6.Message {
+	verdict := exchange.Drop
+	if reply != nil {
+		verdict = exchange.Reply
+		if reply.MessageType == dhcpv6.MessageTypeAdvertise {
+			verdict = exchange.Advertise
+		}
+	}
+	e.x, e.place, e.loader, e.became, e.reason, e.plugin = &x.inquiry, "", "", verdict, "", by
+	e.reply, e.addr = optionsOf6(reply), addrOf6(reply)
+	return reply
 }

@@ -115,8 +115,11 @@ func (e *explained) stranger(f *found) {
 	}
 	if len(e.similar) > 0 {
 		s := e.similar[0]
-		f.add(severe, e.correct(s.mac, e.mac),
-			"%s is not in SMD; it differs in one digit from %s of %s, which was not heard since %s", e.mac, s.mac, s.id, stamp(e.born))
+		mend, unheard := e.correct(s.mac, e.mac), ", which was not heard since "+stamp(e.born)
+		if _, rehearses := e.process.Rehearsal(); rehearses {
+			mend, unheard = "", "" // nobody was heard
+		}
+		f.add(severe, mend, "%s is not in SMD; it differs in one digit from %s of %s%s", e.mac, s.mac, s.id, unheard)
 		return
 	}
 	f.add(severe, "coresmd unknown --format yaml", "%s is not in SMD", e.mac)

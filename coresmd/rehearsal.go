@@ -16,6 +16,7 @@ import (
 	"github.com/OpenCHAMI/coresmd/internal/smd"
 	"github.com/OpenCHAMI/coresmd/internal/status"
 	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/dhcpv6"
 )
 
 // PublishedBefore4 is the name under which who rehearses publishes a Before4.
@@ -25,6 +26,28 @@ const PublishedBefore4 = "plugins before coresmd"
 // returns the reply so far, and if the chain ended there, the plugin that did
 // it; a reply of nil is then none.
 type Before4 = func(req *dhcpv4.DHCPv4) (resp *dhcpv4.DHCPv4, by string)
+
+// PublishedBefore6 is the PublishedBefore4 of DHCPv6.
+const PublishedBefore6 = "plugins before coresmd, DHCPv6"
+
+// A Before6 is the Before4 of DHCPv6. It is given the reply that CoreDHCP
+// prepares.
+type Before6 = func(req, resp dhcpv6.DHCPv6) (reply dhcpv6.DHCPv6, by string)
+
+// prepare returns the reply that this plugin would get for a request, where it
+// comes from, and which plugin ended the chain before; empty: none.
+func (h *handler6) prepare(e *explained, req dhcpv6.DHCPv6, inner *dhcpv6.Message) (dhcpv6.DHCPv6, process.Origin, string) {
+	resp, from, seen := h.last.prepare(inner)
+	before, ok := process.Find[Before6](h.process, PublishedBefore6)
+	if !ok {
+		if !seen {
+			e.unseen()
+		}
+		return resp, from, ""
+	}
+	reply, by := before(req, resp)
+	return reply, from, by
+}
 
 // prepare returns the reply that this plugin would get for a request, and
 // whether that is known.

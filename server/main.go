@@ -25,7 +25,7 @@ func Main(all ...*plugins.Plugin) {
 		}
 		return
 	case o.version:
-		fmt.Println("coredhcp with coresmd,", version.Read())
+		fmt.Print("coredhcp with coresmd, ", version.Read().Details())
 		return
 	}
 	os.Exit(start(o, all))

@@ -42,8 +42,8 @@ func TestShapes(t *testing.T) {
 				"/root_ca/root_ca.crt", secure.CAFile, "/tmp/coredhcp.db", filepath.Join(t.TempDir(), "coredhcp.db"),
 				"/tftpboot", s.tftp,
 			).Replace(string(text))
-			s.checks(t, config)
 			server := dhcptest.StartCoreDHCP(s.server, dhcptest.CoreDHCPBinary(t), config)
+			s.checks(t, config) // beside the server: it binds and locks nothing
 			defer server.Stop()
 			replies := clients.replies(t)
 			if strings.Contains(config, "server6:\n") {

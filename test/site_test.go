@@ -72,6 +72,9 @@ type site struct {
 	server *dhcptest.Namespace
 	smd    *dhcptest.SMDServer
 	tftp   string // folder with the loaders
+
+	asking sync.Once
+	tap    *dhcptest.Tap // of a machine that asks
 }
 
 // newSite makes a site with an empty SMD.

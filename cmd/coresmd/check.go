@@ -212,7 +212,8 @@ func (k *checker) setUpAll() {
 // rehearse returns what is wrong with a directive of ours. Where it has words that
 // are wrong, it is tried without them too, for what only files can show.
 func (k *checker) rehearse(d directive) []problem {
-	found := d.problems(k.path, d.setUp())
+	_, err := d.setUp()
+	found := d.problems(k.path, err)
 	rest := d
 	rest.words = slices.DeleteFunc(slices.Clone(d.words), func(w word) bool {
 		return slices.ContainsFunc(found, func(p problem) bool { return p.Argument > 0 && p.place == w.place })
@@ -220,7 +221,7 @@ func (k *checker) rehearse(d directive) []problem {
 	if len(rest.words) == len(d.words) {
 		return found
 	}
-	if err := rest.setUp(); err != nil && !d.misread(err) {
+	if _, err := rest.setUp(); err != nil && !d.misread(err) {
 		found = append(found, d.problems(k.path, err)...)
 	}
 	return found

@@ -141,10 +141,23 @@ func TestOffline(t *testing.T) {
 	write(t, filepath.Join(folder, "broken.yaml"), "server4: [\n")
 	write(t, filepath.Join(folder, "words.yaml"), strings.Replace(chain, "tftp_dir", "tftpdir", 1))
 	write(t, filepath.Join(folder, "no-smd.yaml"), strings.Replace(chain, "https://smd.example.org", "http://127.0.0.1:1", 1))
+	write(t, filepath.Join(folder, "static6.txt"), "02:00:00:00:00:77 2001:db8::77\n")
+	write(t, filepath.Join(folder, "six.yaml"), `server6:
+  plugins:
+    - server_id: LL 02:00:00:00:01:00
+    - file: static6.txt
+    - dns: 2001:db8::53
+    - coresmd: svc_base_uri=https://smd.example.org ipxe_base_uri=http://127.0.0.1:1 tftp_dir=files server_addr6=2001:db8::1
+    - bootloop: lease_file=leases.db subnet=2001:db8::/64,pool:2001:db8::1:0-2001:db8::1:ff
+`)
 	before := tree(t, folder)
 	for name, words := range map[string]string{
 		"offline":          "explain 02:00:00:00:00:01 -c config.yaml --inventory inventory --arch 7",
 		"offline-loader":   "explain nid0001 -c config.yaml --inventory inventory --arch 11",
+		"offline-six":      "explain x3000c0s0b0n0 -c six.yaml --inventory inventory --message solicit --arch 7",
+		"offline-file6":    "explain 02:00:00:00:00:77 -c six.yaml --inventory inventory --message solicit",
+		"offline-four":     "explain x3000c0s0b0n0 -c six.yaml --inventory inventory --message discover",
+		"offline-alike":    "explain 02:00:00:00:00:11 -c config.yaml --inventory inventory",
 		"offline-stranger": "explain 02:00:00:00:00:99 -c config.yaml --inventory inventory",
 		"offline-file":     "explain 02:00:00:00:00:77 -c config.yaml --inventory inventory",
 		"offline-lint":     "lint -c config.yaml --inventory inventory",

@@ -14,6 +14,7 @@ import (
 
 	"github.com/OpenCHAMI/coresmd/bootloop"
 	"github.com/OpenCHAMI/coresmd/coresmd"
+	"github.com/coredhcp/coredhcp/handler"
 	"github.com/coredhcp/coredhcp/logger"
 	"github.com/coredhcp/coredhcp/plugins"
 	"github.com/coredhcp/coredhcp/plugins/autoconfigure"
@@ -82,15 +83,22 @@ func quiet(hook logrus.Hook) {
 	}
 }
 
-// setUp sets a plugin up and throws the handler away.
-func (d directive) setUp() error {
-	var err error
+// A step is a plugin of a chain with its handler, of one family.
+type step struct {
+	plugin  string
+	handle4 handler.Handler4
+	handle6 handler.Handler6
+}
+
+// setUp sets a plugin up.
+func (d directive) setUp() (s step, err error) {
+	s.plugin = d.plugin
 	if p := plugin(d.plugin); d.server == "server4" {
-		_, err = p.Setup4(d.texts()...)
+		s.handle4, err = p.Setup4(d.texts()...)
 	} else {
-		_, err = p.Setup6(d.texts()...)
+		s.handle6, err = p.Setup6(d.texts()...)
 	}
-	return err
+	return s, err
 }
 
 // tryWait bounds what a plugin may take to read its arguments.
@@ -154,7 +162,7 @@ func tryVerb(e *env) *cobra.Command {
 			if !d.fits() {
 				return fmt.Errorf("%s has no plugin %s", d.server, d.plugin)
 			}
-			if err := d.setUp(); err != nil {
+			if _, err := d.setUp(); err != nil {
 				fmt.Fprintf(e.stdout, "%v\n", err)
 				return errWrong
 			}

@@ -47,10 +47,10 @@ func explainVerb(e *env) *cobra.Command {
 		},
 	}
 	for _, f := range []struct{ name, help string }{
-		{"giaddr", "the relay that it asks through; none: it asks directly"},
-		{"arch", "its architecture, a number of option 93, such as 7; it is a PXE client then"},
-		{"class", "its vendor class, option 60"},
-		{"user-class", "its user class, option 77; iPXE for iPXE"},
+		{"giaddr", "the relay that it asks through, an address of either family; none: it asks directly"},
+		{"arch", "its architecture, a number such as 7 (option 93, of DHCPv6 61); it is a PXE client then"},
+		{"class", "its vendor class (option 60, of DHCPv6 16)"},
+		{"user-class", "its user class (option 77, of DHCPv6 15); iPXE for iPXE"},
 		{"message", "DISCOVER, REQUEST or INFORM; of DHCPv6 SOLICIT, REQUEST, RENEW, REBIND, CONFIRM or INFORMATION-REQUEST"},
 	} {
 		ask[f.name] = c.Flags().String(f.name, "", f.help)

@@ -33,7 +33,7 @@ const components = `{"Components":[
  {"ID":"x3000c0s0b0","Type":"NodeBMC"}]}`
 
 const interfaces = `[
- {"MACAddress":"02:00:00:00:00:01","ComponentID":"x3000c0s0b0n0","IPAddresses":[{"IPAddress":"192.0.2.11"}]},
+ {"MACAddress":"02:00:00:00:00:01","ComponentID":"x3000c0s0b0n0","IPAddresses":[{"IPAddress":"192.0.2.11"},{"IPAddress":"2001:db8::11"}]},
  {"MACAddress":"02:00:00:00:00:02","ComponentID":"x3000c0s1b0n0","IPAddresses":[]},
  {"MACAddress":"02:00:00:00:00:03","ComponentID":"x3000c0s2b0n0","IPAddresses":[{"IPAddress":"192.0.2.13"}]},
  {"MACAddress":"02:00:00:00:00:10","ComponentID":"x3000c0s0b0","IPAddresses":[{"IPAddress":"192.0.2.110"}]}]`

@@ -10,9 +10,9 @@ import (
 	"github.com/OpenCHAMI/coresmd/coresmd"
 	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/OpenCHAMI/coresmd/internal/status"
-	"github.com/coredhcp/coredhcp/handler"
 	"github.com/coredhcp/coredhcp/plugins/sleep"
 	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/dhcpv6"
 	"github.com/spf13/cobra"
 )
 
@@ -22,17 +22,10 @@ func (e *env) offlineFlags(c *cobra.Command) {
 	c.Flags().StringVar(&e.inventory, "inventory", "", "with --config: read this in the place of SMD, a folder with EthernetInterfaces.json and Components.json, or a file with both lists such as a snapshot")
 }
 
-// A step is a plugin of a chain.
-type step struct {
-	plugin string
-	handle handler.Handler4
-}
-
-// A rehearsal is the section server4 of a configuration whose plugins answer
-// questions and serve nobody. A process has one: plugins of CoreDHCP keep
-// package variables.
+// A rehearsal is a configuration whose plugins answer questions and serve nobody.
+// A process has one: plugins of CoreDHCP keep package variables.
 type rehearsal struct {
-	before []step // coresmd
+	before map[string][]step // coresmd, by section
 	view   func(path string) status.View
 }
 
@@ -51,16 +44,19 @@ func (e *env) rehearse() (*rehearsal, error) {
 	quiet(nil)
 	process.Here().Rehearse(process.Rehearsal{Inventory: e.inventory})
 	e.atEnd(process.Here().Stop)
-	r := &rehearsal{}
-	if err := e.setUp(c.of("server4"), r); err != nil {
-		return nil, err
+	r := &rehearsal{before: make(map[string][]step)}
+	for _, s := range c.servers {
+		if r.before[s.name], err = e.setUp(s.plugins); err != nil {
+			return nil, err
+		}
 	}
 	view, ok := process.Find[func(string) status.View](process.Here(), status.PublishedViews)
 	if !ok {
-		return nil, fmt.Errorf("%s has no plugin coresmd in server4", e.config)
+		return nil, fmt.Errorf("%s has no plugin coresmd", e.config)
 	}
 	r.view = view
-	process.Publish(process.Here(), coresmd.PublishedBefore4, r.reply)
+	process.Publish(process.Here(), coresmd.PublishedBefore4, r.reply4)
+	process.Publish(process.Here(), coresmd.PublishedBefore6, r.reply6)
 	return r, nil
 }
 
@@ -79,11 +75,11 @@ func (e *env) mistaken(first problem) error {
 	return fmt.Errorf("%s\ncoresmd check -c %s lists all mistakes", first, e.config)
 }
 
-// setUp sets up our plugins, and those before coresmd.
-func (e *env) setUp(chain []directive, r *rehearsal) error {
+// setUp sets up our plugins of a chain, and those before coresmd, which it returns.
+func (e *env) setUp(chain []directive) (before []step, err error) {
 	folder, err := os.MkdirTemp("", "coresmd") // for what plugins of CoreDHCP write
 	if err != nil {
-		return err
+		return nil, err
 	}
 	e.atEnd(func() { remove(folder) })
 	behind := false
@@ -91,25 +87,36 @@ func (e *env) setUp(chain []directive, r *rehearsal) error {
 		known := d.plugin == coresmd.Plugin.Name
 		behind = behind || known
 		if plugin(d.plugin) == nil {
-			return e.mistaken(d.unknown(e.config))
+			return nil, e.mistaken(d.unknown(e.config))
 		}
 		if behind && !d.ours() || !d.fits() || d.plugin == sleep.Plugin.Name {
 			continue
 		}
-		handle, err := plugin(d.plugin).Setup4(d.inFolder(folder).texts()...)
+		s, err := d.inFolder(folder).setUp()
 		if err != nil {
-			return e.mistaken(d.problems(e.config, err)[0])
+			return nil, e.mistaken(d.problems(e.config, err)[0])
 		}
 		if !behind {
-			r.before = append(r.before, step{d.plugin, handle})
+			before = append(before, s)
 		}
 	}
-	return nil
+	return before, nil
 }
 
-// reply is a coresmd.Before4: it takes a request through the plugins before
+// reply6 is a coresmd.Before6: it takes a request through the plugins before
 // coresmd.
-func (r *rehearsal) reply(req *dhcpv4.DHCPv4) (*dhcpv4.DHCPv4, string) {
+func (r *rehearsal) reply6(req, resp dhcpv6.DHCPv6) (dhcpv6.DHCPv6, string) {
+	for _, s := range r.before["server6"] {
+		var stop bool
+		if resp, stop = s.handle6(req, resp); stop {
+			return resp, s.plugin
+		}
+	}
+	return resp, ""
+}
+
+// reply4 is a coresmd.Before4, the same of DHCPv4.
+func (r *rehearsal) reply4(req *dhcpv4.DHCPv4) (*dhcpv4.DHCPv4, string) {
 	resp, err := dhcpv4.NewReplyFromRequest(req)
 	if err != nil {
 		return nil, "coredhcp"
@@ -119,9 +126,9 @@ func (r *rehearsal) reply(req *dhcpv4.DHCPv4) (*dhcpv4.DHCPv4, string) {
 		kind = dhcpv4.MessageTypeOffer
 	}
 	resp.UpdateOption(dhcpv4.OptMessageType(kind))
-	for _, s := range r.before {
+	for _, s := range r.before["server4"] {
 		var stop bool
-		if resp, stop = s.handle(req, resp); stop {
+		if resp, stop = s.handle4(req, resp); stop {
 			return resp, s.plugin
 		}
 	}

@@ -82,6 +82,9 @@ type build struct {
 	Commit    string `json:"commit"`
 	Built     string `json:"built"`
 	GoVersion string `json:"go_version"`
+	State     string `json:"state"` // of the tree: clean or dirty
+	Host      string `json:"host"`
+	User      string `json:"user"`
 }
 
 func versionVerb(e *env) *cobra.Command {
@@ -89,8 +92,10 @@ func versionVerb(e *env) *cobra.Command {
 		Use: "version", Short: "Print the version of this command", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			v := version.Read()
-			return e.print(build{v.Version, v.Commit, v.Time, v.GoVersion}, func(p *page) {
-				p.line("%v", v)
+			return e.print(build{v.Version, v.Commit, v.Time, v.GoVersion, v.State, v.Host, v.User}, func(p *page) {
+				for line := range strings.Lines(v.Details()) {
+					p.line("%s", strings.TrimSpace(line))
+				}
 			})
 		},
 	}

@@ -60,6 +60,11 @@ func (b Build) String() string {
 	return fmt.Sprintf("version %s, commit %s, built %s", b.Version, b.Commit, b.Time)
 }
 
+// Details gives all, a line each.
+func (b Build) Details() string {
+	return fmt.Sprintf("version  %s\ncommit   %s, %s\nbuilt    %s by %s on %s\ngo       %s\n", b.Version, b.Commit, b.State, b.Time, b.User, b.Host, b.GoVersion)
+}
+
 // or fills the empty fields of b from other.
 func (b Build) or(other Build) Build {
 	return Build{

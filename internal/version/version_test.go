@@ -28,6 +28,18 @@ func TestString(t *testing.T) {
 	}
 }
 
+func TestDetails(t *testing.T) {
+	t.Parallel()
+	b := Build{
+		Version: "v1.2.3", Commit: "0123abcd", Time: "2026-01-02T03:04:05Z",
+		GoVersion: "go1.26.0", State: "dirty", Host: "build.example.org", User: "builder",
+	}
+	want := "version  v1.2.3\ncommit   0123abcd, dirty\nbuilt    2026-01-02T03:04:05Z by builder on build.example.org\ngo       go1.26.0\n"
+	if got := b.Details(); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestOrKeepsWhatIsSet(t *testing.T) {
 	t.Parallel()
 	got := Build{Version: "v1.2.3", State: "clean"}.or(Build{Version: "v0.0.0", Commit: "0123abcd"})

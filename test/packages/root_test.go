@@ -4,7 +4,7 @@ package packages
 
 import (
 	"context"
-	"fmt"
+
 	"io/fs"
 	"os"
 	"os/exec"
@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/dhcptest"
 )
@@ -171,5 +172,5 @@ func artifact(t *testing.T, pattern string) string {
 
 // listens waits until a process serves.
 func listens(p *dhcptest.Process) {
-	p.WaitLog(fmt.Sprintf("Listen .*:%d", 67), 60e9)
+	p.WaitLog(`(?i)listen.*:67`, time.Minute)
 }
