@@ -132,7 +132,11 @@ func (k *keeper) listen() {
 	k.words = wordsOf(k.conn)
 }
 
+// forward passes a signal on to who serves now: that may have been said a moment
+// ago.
 func (k *keeper) forward(s os.Signal) {
+	k.hearAll()
+	k.listen()
 	_ = syscall.Kill(k.server, s.(syscall.Signal)) // it may have ended
 }
 

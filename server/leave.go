@@ -65,6 +65,7 @@ func (l *life) leaveOffice(next *successor, left <-chan struct{}) int {
 		select {
 		case <-left:
 			l.closeAfterLeaving()
+			l.passSignals(next)
 			return leftStatus
 		case <-l.office.gone():
 			l.closeAfterLeaving()
@@ -81,6 +82,13 @@ func (l *life) leaveOffice(next *successor, left <-chan struct{}) int {
 	}
 }
 
+// passSignals passes on what has come until now.
+func (l *life) passSignals(next *successor) {
+	for len(l.signals) > 0 {
+		next.signal(<-l.signals)
+	}
+}
+
 func (l *life) closeAfterLeaving() {
 	if err := l.close(); err != nil {
 		l.log.Errorf("leaving: %v", err)
@@ -92,9 +100,7 @@ func (l *life) closeAfterLeaving() {
 func (l *life) leaveFirst(next *successor, left <-chan struct{}) int {
 	k := newKeeper(l.keeperConn, next.cmd.Process.Pid)
 	signal.Stop(l.signals)
-	for len(l.signals) > 0 {
-		next.signal(<-l.signals)
-	}
+	l.passSignals(next)
 	exits := make(chan exit, 1)
 	go func() { <-next.died; exits <- next.exit() }()
 	for {
