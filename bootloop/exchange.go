@@ -66,17 +66,25 @@ func (s *service) acquire(x *inquiry, c lease.Client) (lease.Lease, error) {
 }
 
 // confirm makes an offer a lease, and waits for that to be on disk.
-func (s *service) confirm(c lease.Client, a netip.Addr, hostname string) (lease.Lease, error) {
-	ctx, cancel := context.WithTimeout(s.process.Context(), commitLimit)
+func (s *service) confirm(x *inquiry, c lease.Client, a netip.Addr, hostname string) (lease.Lease, error) {
+	ctx, cancel := s.written(x)
 	defer cancel()
 	return s.leases.Confirm(ctx, c, a, hostname)
 }
 
 // extend renews a lease, and waits for that to be on disk.
-func (s *service) extend(c lease.Client, a netip.Addr, hostname string) (lease.Lease, error) {
-	ctx, cancel := context.WithTimeout(s.process.Context(), commitLimit)
+func (s *service) extend(x *inquiry, c lease.Client, a netip.Addr, hostname string) (lease.Lease, error) {
+	ctx, cancel := s.written(x)
 	defer cancel()
 	return s.leases.Extend(ctx, c, a, hostname)
+}
+
+// written begins the wait for the disk.
+func (s *service) written(x *inquiry) (context.Context, context.CancelFunc) {
+	if x.from.Waits != nil {
+		x.from.Waits()
+	}
+	return context.WithTimeout(s.process.Context(), commitLimit)
 }
 
 // unheld says that a client does not hold what it wanted to have written.

@@ -173,7 +173,7 @@ func (h *handler4) selecting(x *exchange4) exchange.Verdict {
 	if !h.inNetwork(&x.inquiry, x.ask.Addr) {
 		return h.refuse(x, notOffered, "")
 	}
-	l, err := h.confirm(x.holder(), x.ask.Addr, x.req.HostName())
+	l, err := h.confirm(&x.inquiry, x.holder(), x.ask.Addr, x.req.HostName())
 	return h.committed(x, l, err)
 }
 
@@ -240,7 +240,7 @@ func (h *handler4) renewed(x *exchange4) exchange.Verdict {
 	if !h.renew {
 		return x.because(exchange.NakReply, renewal, "")
 	}
-	l, err := h.extend(x.holder(), x.ask.Addr, x.req.HostName())
+	l, err := h.extend(&x.inquiry, x.holder(), x.ask.Addr, x.req.HostName())
 	return h.committed(x, l, err)
 }
 

@@ -224,7 +224,7 @@ func (h *handler6) offer(x *exchange6, g *grant) {
 func (h *handler6) assign(x *exchange6, g *grant) {
 	c := x.holder(g.ia)
 	if listed := exchange.Addrs(g.ia); len(listed) > 0 && h.inNetwork(&x.inquiry, listed[0]) && !x.dry {
-		if l, err := h.confirm(c, listed[0], x.hostname); !unheld(err) {
+		if l, err := h.confirm(&x.inquiry, c, listed[0], x.hostname); !unheld(err) {
 			g.committed(l, err)
 			return
 		}
@@ -233,7 +233,7 @@ func (h *handler6) assign(x *exchange6, g *grant) {
 	if !g.addr.IsValid() || x.dry {
 		return
 	}
-	l, err := h.confirm(c, g.addr, x.hostname)
+	l, err := h.confirm(&x.inquiry, c, g.addr, x.hostname)
 	g.addr = netip.Addr{}
 	g.committed(l, err)
 }
@@ -291,7 +291,7 @@ func (h *handler6) renewed(x *exchange6, g *grant) {
 	case x.dry:
 		g.addr = held.Addr
 	default:
-		l, err := h.extend(c, held.Addr, x.hostname)
+		l, err := h.extend(&x.inquiry, c, held.Addr, x.hostname)
 		g.committed(l, err)
 		g.ends = g.why == notOffered
 	}

@@ -36,13 +36,14 @@ type packet struct {
 
 // A batch is packets that came together. One goroutine, a worker of the socket,
 // takes them through the chain one after the other, and their replies leave
-// together. When a handler blocks, as one does that waits for the disk or for SMD,
+// together. When a handler says that it waits, as for the disk, or when it blocks,
 // the rest is dealt out, and another worker takes the place of the one that waits.
 type batch struct {
 	socket  *socket
 	packets []packet
 	next    atomic.Int32 // the first that nobody has claimed
 	timer   *time.Timer
+	waits   func() // deal
 
 	mu    sync.Mutex
 	over  bool // guarded by mu: the worker has no packet any more
@@ -55,7 +56,8 @@ func (s *socket) newBatch() *batch {
 		return b
 	}
 	b := &batch{socket: s, packets: make([]packet, 0, batchSize), over: true}
-	b.timer = time.AfterFunc(time.Hour, b.deal)
+	b.waits = b.deal
+	b.timer = time.AfterFunc(time.Hour, b.waits)
 	b.timer.Stop()
 	return b
 }
@@ -91,7 +93,7 @@ func (s *socket) broken(err error) bool {
 // if another worker has taken this one's place.
 func (b *batch) run() (replaced bool) {
 	b.start()
-	w := writing{loop: b.socket.loop}
+	w := writing{loop: b.socket.loop, waits: b.waits}
 	done := int64(0)
 	for p := b.claim(); p != nil; p = b.claim() {
 		b.socket.handle(p, &w)
@@ -108,7 +110,7 @@ func (b *batch) start() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.over, b.dealt = false, false
-	b.timer.Reset(patience)
+	b.timer.Reset(b.socket.loop.patience)
 }
 
 // finish says whether the rest was dealt out meanwhile.
@@ -130,7 +132,7 @@ func (b *batch) claim() *packet {
 }
 
 // deal gives each packet that nobody has claimed a goroutine of its own, and the
-// socket another worker: the handler of the last one claimed blocks.
+// socket another worker: the handler of the last one claimed waits.
 func (b *batch) deal() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -37,6 +37,8 @@ type loop struct {
 	log     *logrus.Entry
 	metrics *metrics
 
+	patience time.Duration
+
 	chains  atomic.Pointer[chains] // of the present run
 	flight  atomic.Int64           // packets in the chains
 	running sync.WaitGroup         // workers, and packets that were dealt out
@@ -51,7 +53,7 @@ type loop struct {
 // listen opens the sockets of a configuration, or takes them from those that a
 // predecessor left, and returns a loop that does not read yet.
 func listen(p *process.Process, c *config.Config, inherited map[string]*os.File, log *logrus.Entry) (*loop, error) {
-	l := &loop{log: log, metrics: newMetrics(p), complaints: make(map[string]*process.Limit)}
+	l := &loop{log: log, metrics: newMetrics(p), patience: patience, complaints: make(map[string]*process.Limit)}
 	var err error
 	if l.table, err = ifaces.Open(); err != nil {
 		return nil, err

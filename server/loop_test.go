@@ -45,7 +45,7 @@ type loopTest struct {
 }
 
 // startLoop runs a loop until the test ends.
-func startLoop(t *testing.T, c chains) *loopTest {
+func startLoop(t *testing.T, c chains, patient ...time.Duration) *loopTest {
 	t.Helper()
 	lt := &loopTest{log: new(strings.Builder)}
 	log := logrus.New()
@@ -53,6 +53,9 @@ func startLoop(t *testing.T, c chains) *loopTest {
 	var err error
 	if lt.loop, err = listen(process.New(), loopback(), nil, logrus.NewEntry(log)); err != nil {
 		t.Fatal(err)
+	}
+	if len(patient) > 0 {
+		lt.patience = patient[0]
 	}
 	lt.begin(t, c)
 	t.Cleanup(func() {
@@ -277,6 +280,34 @@ func TestBlockedHandler(t *testing.T) {
 	for n := range numbers(t, lt.v4, 100) {
 		if n%2 == 0 {
 			t.Errorf("%d was answered, whose handler blocks", n)
+		}
+	}
+	close(release)
+	if got := numbers(t, lt.v4, 100); len(got) != 100 {
+		t.Errorf("%d of 100 replies after the handlers went on", len(got))
+	}
+}
+
+// A handler that says it waits lets the packets behind it go on at once, however
+// patient the loop is.
+func TestWaitingHandler(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	lt := startLoop(t, chains{v4: []link4{func(req, resp *dhcpv4.DHCPv4, from process.Origin) (*dhcpv4.DHCPv4, bool) {
+		if req.TransactionID[3]%2 == 0 {
+			if from.Waits != nil {
+				from.Waits()
+			}
+			<-release
+		}
+		return address(req, resp, from)
+	}}}, time.Hour)
+	for n := range 200 {
+		send(t, lt.v4, relayed(t, dhcpv4.MessageTypeDiscover, n))
+	}
+	for n := range numbers(t, lt.v4, 100) {
+		if n%2 == 0 {
+			t.Errorf("%d was answered, whose handler waits", n)
 		}
 	}
 	close(release)

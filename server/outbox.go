@@ -115,6 +115,7 @@ func (o *outbox) destination(m mmsg.Message) string {
 // A writing is the replies of one goroutine, on their way to the outboxes.
 type writing struct {
 	loop  *loop
+	waits func() // deals the rest of the batch out; nil: there is none
 	room  []byte // for the octets of one reply
 	boxes []*outbox
 }

@@ -33,7 +33,7 @@ func (s *socket) answer4(p *packet, w *writing) reason {
 	}
 	resp := p.reply4
 	prepare4(resp, req, kind)
-	origin := s.origin(p)
+	origin := s.origin(p, w)
 	var stop bool
 	for _, link := range s.loop.chains.Load().v4 {
 		if resp, stop = link(req, resp, origin); stop {
@@ -84,9 +84,9 @@ func withheld4(asked dhcpv4.MessageType, resp *dhcpv4.DHCPv4) reason {
 }
 
 // origin says where a packet came from.
-func (s *socket) origin(p *packet) process.Origin {
+func (s *socket) origin(p *packet, w *writing) process.Origin {
 	i, _ := s.loop.table.Index(p.Index)
-	return process.Origin{Interface: i.Name, Index: p.Index, Networks: i.Networks, Peer: p.From, Dst: p.Dst}
+	return process.Origin{Interface: i.Name, Index: p.Index, Networks: i.Networks, Peer: p.From, Dst: p.Dst, Waits: w.waits}
 }
 
 // send4 queues a reply for where RFC 2131 section 4.1 sends it.

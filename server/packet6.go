@@ -18,7 +18,7 @@ func (s *socket) answer6(p *packet, w *writing) reason {
 		return why
 	}
 	resp := dhcpv6.DHCPv6(prepared)
-	origin := s.origin(p)
+	origin := s.origin(p, w)
 	var stop bool
 	for _, link := range s.loop.chains.Load().v6 {
 		if resp, stop = link(req, resp, origin); stop {

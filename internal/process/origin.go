@@ -10,6 +10,10 @@ type Origin struct {
 	Networks  []netip.Prefix // addresses of that interface with their prefix lengths; not to be written to
 	Peer      netip.AddrPort // who sent the packet: a client, or a relay
 	Dst       netip.Addr     // where the packet was sent to; invalid: not told
+
+	// Waits is called by a handler before it waits, for the disk say: packets
+	// that came with this one are not kept waiting too. nil: nothing to tell.
+	Waits func()
 }
 
 // A Handler is a handler that is told where a packet came from. M is the type
