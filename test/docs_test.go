@@ -55,6 +55,11 @@ func TestDocs(t *testing.T) {
 	s.smd.PostComponents(dhcptest.Component{ID: "x3000c0s0b0n0", State: "Ready", Type: "Node", NID: 1, Role: "Compute"})
 	s.smd.PostInterfaces(dhcptest.Interface{MAC: dhcptest.MAC(1).String(), ComponentID: "x3000c0s0b0n0", Addresses: dhcptest.IPs("192.0.2.11")})
 	dir := t.TempDir()
+	for _, loader := range []string{"undionly.kpxe", "ipxe-x86_64.efi"} {
+		if err := os.WriteFile(filepath.Join(s.tftp, loader), []byte("loader"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	s.serveScript(dir)
 	config := `server4:
   plugins:
@@ -96,14 +101,16 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// serveScript serves a boot script for all machines.
+// serveScript serves a boot script for all machines, and what it loads.
 func (s *site) serveScript(dir string) {
 	s.t.Helper()
 	if err := os.MkdirAll(filepath.Join(dir, "boot/v1"), 0o755); err != nil {
 		s.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "boot/v1/bootscript"), []byte("#!ipxe\n"), 0o644); err != nil {
-		s.t.Fatal(err)
+	for name, text := range map[string]string{"boot/v1/bootscript": "#!ipxe\nkernel http://192.0.2.1:8081/vmlinuz\nboot\n", "vmlinuz": "kernel"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 	dhcptest.StartProcess(s.t, "httpd", s.server.Command(context.Background(), "busybox", "httpd", "-f", "-p", "192.0.2.1:8081", "-h", dir))
 }
