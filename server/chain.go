@@ -2,7 +2,6 @@ package server
 
 import (
 	"github.com/OpenCHAMI/coresmd/internal/process"
-	"github.com/coredhcp/coredhcp/handler"
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv6"
 )
@@ -17,14 +16,4 @@ type link6 = process.Handler[dhcpv6.DHCPv6]
 type chains struct {
 	v4 []link4
 	v6 []link6
-}
-
-// plain4 makes a link of a handler that does not ask for the origin.
-func plain4(h handler.Handler4) link4 {
-	return func(req, resp *dhcpv4.DHCPv4, _ process.Origin) (*dhcpv4.DHCPv4, bool) { return h(req, resp) }
-}
-
-// plain6 makes a link of a handler that does not ask for the origin.
-func plain6(h handler.Handler6) link6 {
-	return func(req, resp dhcpv6.DHCPv6, _ process.Origin) (dhcpv6.DHCPv6, bool) { return h(req, resp) }
 }

@@ -186,10 +186,10 @@ func TestRelayedReply(t *testing.T) {
 	t.Parallel()
 	origins := make(chan process.Origin, 1)
 	lt := startLoop(t, chains{v4: []link4{
-		plain4(func(_, resp *dhcpv4.DHCPv4) (*dhcpv4.DHCPv4, bool) {
+		func(_, resp *dhcpv4.DHCPv4, _ process.Origin) (*dhcpv4.DHCPv4, bool) {
 			resp.UpdateOption(dhcpv4.OptServerIdentifier(net.IPv4(127, 0, 0, 1)))
 			return resp, false
-		}),
+		},
 		func(req, resp *dhcpv4.DHCPv4, from process.Origin) (*dhcpv4.DHCPv4, bool) {
 			origins <- from
 			return address(req, resp, from)
@@ -267,41 +267,32 @@ func TestEndOfChain(t *testing.T) {
 // A handler that blocks holds up nobody else, and does not lose its own reply.
 func TestBlockedHandler(t *testing.T) {
 	t.Parallel()
-	release := make(chan struct{})
-	lt := startLoop(t, chains{v4: []link4{func(req, resp *dhcpv4.DHCPv4, from process.Origin) (*dhcpv4.DHCPv4, bool) {
-		if req.TransactionID[3]%2 == 0 {
-			<-release
-		}
-		return address(req, resp, from)
-	}}})
-	for n := range 200 {
-		send(t, lt.v4, relayed(t, dhcpv4.MessageTypeDiscover, n))
-	}
-	for n := range numbers(t, lt.v4, 100) {
-		if n%2 == 0 {
-			t.Errorf("%d was answered, whose handler blocks", n)
-		}
-	}
-	close(release)
-	if got := numbers(t, lt.v4, 100); len(got) != 100 {
-		t.Errorf("%d of 100 replies after the handlers went on", len(got))
-	}
+	holdUpNobody(t, patience, func(process.Origin) {})
 }
 
 // A handler that says it waits lets the packets behind it go on at once, however
 // patient the loop is.
 func TestWaitingHandler(t *testing.T) {
 	t.Parallel()
+	holdUpNobody(t, time.Hour, func(from process.Origin) {
+		if from.Waits != nil {
+			from.Waits()
+		}
+	})
+}
+
+// holdUpNobody has a handler that waits for half of the packets, after a word to
+// the loop.
+func holdUpNobody(t *testing.T, patient time.Duration, tell func(process.Origin)) {
+	t.Helper()
 	release := make(chan struct{})
 	lt := startLoop(t, chains{v4: []link4{func(req, resp *dhcpv4.DHCPv4, from process.Origin) (*dhcpv4.DHCPv4, bool) {
 		if req.TransactionID[3]%2 == 0 {
-			if from.Waits != nil {
-				from.Waits()
-			}
+			tell(from)
 			<-release
 		}
 		return address(req, resp, from)
-	}}}, time.Hour)
+	}}}, patient)
 	for n := range 200 {
 		send(t, lt.v4, relayed(t, dhcpv4.MessageTypeDiscover, n))
 	}
@@ -358,7 +349,7 @@ func TestPanicIsContained(t *testing.T) {
 			}
 			return address(req, resp, from)
 		}},
-		v6: []link6{plain6(func(_, _ dhcpv6.DHCPv6) (dhcpv6.DHCPv6, bool) { panic("broken plugin") })},
+		v6: []link6{func(_, _ dhcpv6.DHCPv6, _ process.Origin) (dhcpv6.DHCPv6, bool) { panic("broken plugin") }},
 	})
 	culprit := relayed(t, dhcpv4.MessageTypeDiscover, 1)
 	send(t, lt.v4, culprit)
