@@ -114,6 +114,23 @@ func TestRelease6(t *testing.T) {
 	compare6(t, lease6("2001:db8::1000", 5*time.Minute), next.WaitEvent(dhcptest.EventBound6, dhcptest.BindTimeout))
 }
 
+// An address that somebody on the wire has already is declined, taken out of use, and the
+// client has another one. The next client is not offered it either.
+func TestLoopDecline6(t *testing.T) {
+	t.Parallel()
+	s := newSite6(t)
+	dhcp := s.run6(s.loop6(pool6))
+	s.host6(s.lan, 9).IP("addr", "add", "2001:db8::1000/64", "dev", "eth0", "nodad")
+	wary := s.net.Namespace("wary") // which looks whether somebody has its addresses
+	wary.Attach(s.lan, "eth0", dhcptest.MAC(1))
+	client := dhcptest.StartDhclient6(wary, "eth0")
+	compare6(t, lease6("2001:db8::1000", 5*time.Minute), client.WaitEvent(dhcptest.EventBound6, dhcptest.BindTimeout))
+	compare6(t, lease6("2001:db8::1001", 5*time.Minute), client.WaitEvent(dhcptest.EventBound6, dhcptest.BindTimeout))
+	dhcp.WaitLog(`level=warning msg=REPLY .*message=DECLINE.*reason="decline: 2001:db8::1000 is in use by somebody else"`, takesUp)
+	next := dhcptest.StartDhclient6(s.host6(s.lan, 2), "eth0")
+	compare6(t, lease6("2001:db8::1002", 5*time.Minute), next.WaitEvent(dhcptest.EventBound6, dhcptest.BindTimeout))
+}
+
 // After kill -9 no lease that was given is anybody else's, and its holder has it again.
 func TestKill6(t *testing.T) {
 	t.Parallel()

@@ -74,7 +74,8 @@ func StartDhcpcd6As(ns *Namespace, iface, duid string) *Client6 {
 }
 
 // dhclient6Script configures the addresses. The client sends when its link-local address is
-// to be used.
+// to be used. An address that somebody else has is gone after the kernel's detection:
+// status 3 has the client decline it.
 const dhclient6Script = recordScript + `case "$reason" in
 PREINIT6)
 	ip link set $interface up
@@ -84,7 +85,12 @@ PREINIT6)
 	done ;;
 BOUND6|RENEW6|REBIND6)
 	[ -z "$old_ip6_address" ] || [ "$old_ip6_address" = "$new_ip6_address" ] || ip -6 addr del $old_ip6_address/128 dev $interface
-	ip -6 addr replace $new_ip6_address/128 dev $interface valid_lft $new_max_life preferred_lft $new_preferred_life ;;
+	ip -6 addr replace $new_ip6_address/128 dev $interface valid_lft $new_max_life preferred_lft $new_preferred_life
+	for try in 1 2 3 4 5 6 7 8 9 10; do
+		ip -6 addr show dev $interface to $new_ip6_address tentative | grep -q inet6 || break
+		sleep 0.5
+	done
+	ip -6 addr show dev $interface to $new_ip6_address | grep -q inet6 || exit 3 ;;
 EXPIRE6|RELEASE6|STOP6) ip -6 addr del $old_ip6_address/128 dev $interface ;;
 esac
 exit 0
