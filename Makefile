@@ -276,7 +276,7 @@ container-test: check-root ## builds the container image and has a real client g
 build/builder-base.tar.gz:
 	@mkdir -p build
 	@base=$$(mktemp -d); trap 'rm -rf "$$base"' EXIT; \
-	debootstrap --variant=minbase --include=$(BUILDER) $(SUITE) "$$base" http://deb.debian.org/debian >build/debootstrap.log || \
+	debootstrap --variant=minbase --include=$(BUILDER) $(SUITE) "$$base" >build/debootstrap.log || \
 		{ cat build/debootstrap.log >&2; exit 1; }; \
 	cp -a "$$($(GO) env GOROOT)" "$$base/usr/local/go"; \
 	cp /etc/ssl/certs/ca-certificates.crt "$$base/etc/ssl/certs/"; \
@@ -292,7 +292,7 @@ package-test: check-root ## a release for two architectures, its packages on a f
 build/debian-root.tar.gz:
 	@mkdir -p build
 	@root=$$(mktemp -d); trap 'rm -rf "$$root"' EXIT; \
-	debootstrap --variant=minbase $(SUITE) "$$root" http://deb.debian.org/debian >build/debootstrap.log || \
+	debootstrap --variant=minbase $(SUITE) "$$root" >build/debootstrap.log || \
 		{ cat build/debootstrap.log >&2; exit 1; }; \
 	chmod 755 "$$root"; tar -C "$$root" -c . | gzip -1 >$@
 

@@ -10,7 +10,8 @@ release=${2:-trixie}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $release main" >"$work/sources.list"
+mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -v security | sort -u | head -n 1)
+echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $release main" >"$work/sources.list"
 options=(-qq -o "Dir::Etc::SourceList=$work/sources.list" -o Dir::Etc::SourceParts=/dev/null -o "Dir::State::Lists=$work/lists"
 	-o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root)
 mkdir -p "$work"/{lists,cache/archives}/partial

@@ -11,12 +11,12 @@ work=$(mktemp -d)
 trap '[ $? = 0 ] || cat "$work/log" >&2; rm -rf "$work"' EXIT
 
 . /etc/os-release
-mirror=http://deb.debian.org
+mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -v security | sed 's|/$||' | sort -u | head -n 1)
 {
 	for suite in "$VERSION_CODENAME" "$VERSION_CODENAME-updates"; do
-		echo "deb-src $mirror/debian $suite main"
+		echo "deb-src $mirror $suite main"
 	done
-	echo "deb-src $mirror/debian-security $VERSION_CODENAME-security main"
+	echo "deb-src $mirror-security $VERSION_CODENAME-security main"
 } >"$work/sources.list"
 options=(-qq -o "Dir::Etc::SourceList=$work/sources.list" -o Dir::Etc::SourceParts=/dev/null -o APT::Sandbox::User=root)
 
