@@ -142,7 +142,7 @@ func serves(t *testing.T, s *site, e *engine, n int, flags []string) {
 	s.addNode(n, known.String())
 	e = &engine{t, e.client, e.socket, e.proc}
 	c := e.start("coresmd", append(contained(s.config), flags...), "/coredhcp", "-L", "debug")
-	c.waitLog("0.0.0.0:67")
+	c.waitLog("listening on udp4 [0.0.0.0]:67")
 
 	got := dhcptest.Udhcpc(s.host(n), "eth0", dhcptest.ClientOptions{})
 	want := dhcptest.Bound{
@@ -187,7 +187,7 @@ func serves(t *testing.T, s *site, e *engine, n int, flags []string) {
 func plain(t *testing.T, s *site, e *engine) {
 	e = &engine{t, e.client, e.socket, e.proc}
 	c := e.start("plain", []string{"--volume", s.config + ":/etc/coredhcp/config.yaml:ro"})
-	c.waitLog("0.0.0.0:67")
+	c.waitLog("listening on udp4 [0.0.0.0]:67")
 	got := dhcptest.Udhcpc(s.host(0x90), "eth0", dhcptest.ClientOptions{})
 	if got.ServerID != serverIP {
 		t.Errorf("got %+v, want a lease of %s", got, serverIP)
