@@ -10,7 +10,7 @@ release=${2:-trixie}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -v security | sort -u | head -n 1)
+mirror=$({ cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources 2>/dev/null || true; } | grep -v '^#' | grep -v security | grep -oE '[a-z]+://[^ ]+' | sed 's|/$||;1q')
 echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $release main" >"$work/sources.list"
 options=(-qq -o "Dir::Etc::SourceList=$work/sources.list" -o Dir::Etc::SourceParts=/dev/null -o "Dir::State::Lists=$work/lists"
 	-o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root)

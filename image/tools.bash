@@ -11,7 +11,7 @@ work=$(mktemp -d)
 trap '[ $? = 0 ] || cat "$work/log" >&2; rm -rf "$work"' EXIT
 
 . /etc/os-release
-mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -v security | sed 's|/$||' | sort -u | head -n 1)
+mirror=$({ cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources 2>/dev/null || true; } | grep -v '^#' | grep -v security | grep -oE '[a-z]+://[^ ]+' | sed 's|/$||;1q')
 {
 	for suite in "$VERSION_CODENAME" "$VERSION_CODENAME-updates"; do
 		echo "deb-src $mirror $suite main"
