@@ -49,6 +49,7 @@ type Event struct {
 	Held  netip.Addr // whose lease
 	More  []netip.Addr
 	Lasts time.Duration // of those that are given
+	Gone  []netip.Addr  // that are refused beside
 
 	// Of an exchange.
 	Known       bool // to SMD

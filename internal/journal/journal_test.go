@@ -82,15 +82,22 @@ func TestLeases(t *testing.T) {
 			t.Errorf("after %v (-want +got):\n%s", step.event.At.Sub(noon), diff)
 		}
 	}
+	moved := leased(12*time.Minute, Given, time.Hour, b)
+	moved.Gone = []netip.Addr{netip.MustParseAddr(c), netip.MustParseAddr("2001:db8::99")}
+	j.note(moved)
+	want := a + " declined since 8m0s, " + b + " given since 12m0s until 1h12m0s, " + c + " refused since 12m0s"
+	if diff := cmp.Diff(want, shown()); diff != "" {
+		t.Errorf("another address in the place of one (-want +got):\n%s", diff)
+	}
 	for i := range mostLeases { // the ones that ended go first, then the oldest
 		j.note(leased(20*time.Minute, Given, time.Hour, fmt.Sprint("2001:db8::2", i)))
 	}
 	j.note(leased(20*time.Minute, Given, time.Hour, "2001:db8::28"))
-	var want []string
+	var last []string
 	for i := range mostLeases {
-		want = append(want, fmt.Sprintf("2001:db8::2%d given since 20m0s until 1h20m0s", i+1))
+		last = append(last, fmt.Sprintf("2001:db8::2%d given since 20m0s until 1h20m0s", i+1))
 	}
-	if diff := cmp.Diff(strings.Join(want, ", "), shown()); diff != "" {
+	if diff := cmp.Diff(strings.Join(last, ", "), shown()); diff != "" {
 		t.Errorf("more than are remembered (-want +got):\n%s", diff)
 	}
 }

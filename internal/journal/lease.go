@@ -55,22 +55,22 @@ func (j *Journal) Leases(visit func(Holder) bool) {
 
 // lease enters what an event makes of leases.
 func (s *store) lease(r *record, e *Event) {
-	if e.Lease == NoLease {
-		return
-	}
-	if e.Held.IsValid() {
-		r.lease(e, e.Held)
+	if e.Lease != NoLease && e.Held.IsValid() {
+		r.lease(e, e.Held, e.Lease)
 	}
 	for _, a := range e.More {
-		r.lease(e, a)
+		r.lease(e, a, e.Lease)
+	}
+	for _, a := range e.Gone {
+		r.lease(e, a, Refused)
 	}
 }
 
-func (r *record) lease(e *Event, a netip.Addr) {
+func (r *record) lease(e *Event, a netip.Addr, to LeaseState) {
 	at, addr := e.At.Unix(), pack(a)
 	i := slices.IndexFunc(r.leases, func(h grant) bool { return h.addr == addr })
 	if i < 0 {
-		if e.Lease == Refused {
+		if to == Refused {
 			return // somebody asked for what never was its own
 		}
 		i = r.roomForLease(seconds(at))
@@ -79,13 +79,13 @@ func (r *record) lease(e *Event, a netip.Addr) {
 	h := &r.leases[i]
 	runs := h.state == Given && h.ends > seconds(at)
 	switch {
-	case e.Lease == Offered && runs:
+	case to == Offered && runs:
 		return // the machine asks anew; what it was given lasts
-	case h.state != e.Lease, e.Lease == Given && !runs:
-		h.state, h.since = e.Lease, seconds(at)
+	case h.state != to, to == Given && !runs:
+		h.state, h.since = to, seconds(at)
 	}
 	h.ends = 0
-	if e.Lease == Given {
+	if to == Given {
 		h.ends = seconds(e.At.Add(e.Lasts).Unix())
 	}
 }
