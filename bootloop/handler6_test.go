@@ -398,7 +398,9 @@ func TestBothFamilies(t *testing.T) {
 	)
 	var got []string
 	view, _ := process.Find[status.LeaseView](b.p, status.PublishedLeases)
-	pools := view(func(l status.Lease) { got = append(got, strings.Join([]string{l.Address, l.MAC, l.DUID, l.IAID, l.Pool}, " ")) })
+	pools := view(func(l status.Lease) {
+		got = append(got, strings.Join([]string{l.Address, l.MAC, l.DUID, l.IAID, l.Pool}, " "))
+	})
 	for _, p := range pools {
 		got = append(got, fmt.Sprintf("%s of %s: %d of %d", p.Range, p.Network, p.Leased, p.Size))
 	}

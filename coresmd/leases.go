@@ -67,40 +67,64 @@ func (v *views) leases(_ context.Context, params status.Params) (any, error) {
 
 func (v *views) leaseQuestion(params status.Params) (q leaseQuestion, err error) {
 	q = leaseQuestion{kinds: leaseKinds, states: leaseStates, word: strings.TrimSpace(params["machine"]), now: time.Now()}
-	if q.limit, err = params.Limit(); err != nil {
-		return q, err
-	}
-	kind, kindGiven := params["kind"]
-	switch {
-	case slices.Contains(leaseKinds, kind):
-		q.kinds = []string{kind}
-	case !kindGiven:
-		q.kinds, q.states = []string{status.LeaseTemporary}, []string{status.LeaseBound}
-	case kind != "all":
-		return q, status.Wrong("kind %q; wanted one of %s, all", kind, strings.Join(leaseKinds, ", "))
-	}
-	if words, given := params["state"]; given {
-		q.states = strings.Split(words, ",")
-		for _, word := range q.states {
-			if !slices.Contains(leaseStates, word) {
-				return q, status.Wrong("state %q; wanted some of %s", word, strings.Join(leaseStates, ","))
-			}
+	q.limit, err = params.Limit()
+	for _, read := range []func(status.Params) error{q.readKind, q.readState, q.readAddress, q.readExpiring} {
+		if err == nil {
+			err = read(params)
 		}
 	}
-	if word, given := params["address"]; given {
-		if q.within, err = parsePrefix(word); err != nil {
-			return q, status.Wrong("address %q; wanted an address or a prefix such as 192.0.2.0/24", word)
-		}
-	}
-	if word, given := params["expiring"]; given {
-		if q.expiring, err = time.ParseDuration(word); err != nil || q.expiring <= 0 {
-			return q, status.Wrong("expiring %q; wanted a time such as 10m or 1h", word)
-		}
-	}
-	if q.word != "" {
+	if err == nil && q.word != "" {
 		q.macs = v.resolve(q.word)
 	}
-	return q, nil
+	return q, err
+}
+
+func (q *leaseQuestion) readKind(params status.Params) error {
+	switch kind, given := params["kind"]; {
+	case slices.Contains(leaseKinds, kind):
+		q.kinds = []string{kind}
+	case !given:
+		q.kinds, q.states = []string{status.LeaseTemporary}, []string{status.LeaseBound}
+	case kind != "all":
+		return status.Wrong("kind %q; wanted one of %s, all", kind, strings.Join(leaseKinds, ", "))
+	}
+	return nil
+}
+
+func (q *leaseQuestion) readState(params status.Params) error {
+	words, given := params["state"]
+	if !given {
+		return nil
+	}
+	q.states = strings.Split(words, ",")
+	for _, word := range q.states {
+		if !slices.Contains(leaseStates, word) {
+			return status.Wrong("state %q; wanted some of %s", word, strings.Join(leaseStates, ","))
+		}
+	}
+	return nil
+}
+
+func (q *leaseQuestion) readAddress(params status.Params) (err error) {
+	word, given := params["address"]
+	if !given {
+		return nil
+	}
+	if q.within, err = parsePrefix(word); err != nil {
+		return status.Wrong("address %q; wanted an address or a prefix such as 192.0.2.0/24", word)
+	}
+	return nil
+}
+
+func (q *leaseQuestion) readExpiring(params status.Params) (err error) {
+	word, given := params["expiring"]
+	if !given {
+		return nil
+	}
+	if q.expiring, err = time.ParseDuration(word); err != nil || q.expiring <= 0 {
+		return status.Wrong("expiring %q; wanted a time such as 10m or 1h", word)
+	}
+	return nil
 }
 
 // parsePrefix reads a prefix, or an address as the prefix that has it alone.

@@ -76,7 +76,9 @@ func TestLeasesOfMachines(t *testing.T) {
 		{"discover again", func() { say4(node, discover) }, now("bound for 2h0m0s")},
 		{"release", func() { say4(node, release, dhcptest.Ciaddr("192.0.2.11"), dhcptest.Server("192.0.2.1")) }, now("released")},
 		{"init-reboot", func() { say4(node, request, dhcptest.Requested("192.0.2.11")) }, now("bound for 2h0m0s")},
-		{"decline", func() { loop4(node, dhcpv4.MessageTypeDecline, dhcptest.Requested("192.0.2.11"), dhcptest.Server("192.0.2.1")) }, now("declined")},
+		{"decline", func() {
+			loop4(node, dhcpv4.MessageTypeDecline, dhcptest.Requested("192.0.2.11"), dhcptest.Server("192.0.2.1"))
+		}, now("declined")},
 		{"solicit", func() { say6(twoNets, solicit, na(1), na(2)) }, now("declined", "offered", "offered")},
 		{"request", func() { say6(twoNets, request6, toUs, na(1), na(2)) }, now("declined", "bound for 2h0m0s", "bound for 2h0m0s")},
 		{"renew of one", func() { say6(twoNets, renew, toUs, na(1, "2001:db8:1::12")) }, now("declined", "bound for 2h0m0s", "bound for 2h0m0s")},

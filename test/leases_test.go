@@ -170,7 +170,7 @@ func TestLeasesLarge(t *testing.T) {
 			between = ""
 		}
 		fmt.Fprintf(&components, `%s{"ID":"x%d","Type":"Node","NID":%d}`, between, 100_000+i, i+1)
-		fmt.Fprintf(&interfaces, `%s{"MACAddress":"%s","ComponentID":"x%d","IPAddresses":[{"IPAddress":"%v"}]}`, between, macOf(i), 100_000+i, addr(i))
+		fmt.Fprintf(&interfaces, `%s{"MACAddress":"%s","ComponentID":"x%d","IPAddresses":[{"IPAddress":"%v"}]}`, between, hardwareOf(i), 100_000+i, addr(i))
 	}
 	folder := dhcptest.Inventory(t, "["+interfaces.String()+"]", `{"Components":[`+components.String()+"]}")
 	words := strings.Replace(s.words("http_addr="+statusAddr, "rule=type:Node,hostname:nid{06d}"), "http://127.0.0.1:27779", "file://"+folder, 1)
@@ -203,8 +203,8 @@ func TestLeasesLarge(t *testing.T) {
 	}
 }
 
-// macOf is the address of one of many machines.
-func macOf(i int) net.HardwareAddr {
+// hardwareOf is the address of one of many machines.
+func hardwareOf(i int) net.HardwareAddr {
 	return net.HardwareAddr{2, 2, 0, byte(i >> 16), byte(i >> 8), byte(i)}
 }
 
@@ -224,7 +224,7 @@ func (c *tester) bind(machines int, addr func(int) netip.Addr) {
 				c.t.Fatalf("%d machines from %d on have no answer", len(waiting), first)
 			}
 			for i := range waiting {
-				req, err := dhcpv4.New(dhcpv4.WithMessageType(request), dhcpv4.WithHwAddr(macOf(int(i))), dhcptest.Requested(addr(int(i)).String()),
+				req, err := dhcpv4.New(dhcpv4.WithMessageType(request), dhcpv4.WithHwAddr(hardwareOf(int(i))), dhcptest.Requested(addr(int(i)).String()),
 					dhcpv4.WithRelay(testerIP.AsSlice()), dhcpv4.WithTransactionID(dhcpv4.TransactionID(binary.BigEndian.AppendUint32(nil, i))))
 				if err != nil {
 					c.t.Fatal(err)

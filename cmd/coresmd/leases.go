@@ -67,7 +67,9 @@ var (
 	}
 	leaseOrders = map[string]func(a, b status.Lease) int{
 		"address": nil,
-		"left":    func(a, b status.Lease) int { return cmp.Or(absent(a.Expires)-absent(b.Expires), a.Expires.Compare(b.Expires)) },
+		"left": func(a, b status.Lease) int {
+			return cmp.Or(absent(a.Expires)-absent(b.Expires), a.Expires.Compare(b.Expires))
+		},
 		"age":     func(a, b status.Lease) int { return b.Since.Compare(a.Since) },
 		"machine": func(a, b status.Lease) int { return cmp.Or(strings.Compare(a.ID, b.ID), strings.Compare(a.MAC, b.MAC)) },
 	}
@@ -81,8 +83,7 @@ func absent(t time.Time) int {
 }
 
 func (e *env) leases(c *cobra.Command, word string, w *leaseWish) error {
-	params, err := w.params(word)
-	if err != nil {
+	if err := w.wrong(); err != nil {
 		return err
 	}
 	from, err := e.answers()
@@ -90,7 +91,7 @@ func (e *env) leases(c *cobra.Command, word string, w *leaseWish) error {
 		return err
 	}
 	var answer status.Leases
-	if err := from.Get(c.Context(), status.PathLeases, params, &answer); err != nil {
+	if err := from.Get(c.Context(), status.PathLeases, w.params(word), &answer); err != nil {
 		return err
 	}
 	if less := leaseOrders[w.sort]; less != nil {
@@ -105,17 +106,21 @@ func (e *env) leases(c *cobra.Command, word string, w *leaseWish) error {
 	})
 }
 
+// wrong says what is wrong with the flags.
+func (w *leaseWish) wrong() error {
+	switch _, sorted := leaseOrders[w.sort]; {
+	case !sorted:
+		return fmt.Errorf("--sort %q; wanted address, left, age or machine", w.sort)
+	case w.expiring < 0:
+		return fmt.Errorf("--expiring %v; wanted a time above zero", w.expiring)
+	case w.all && len(w.state) > 0:
+		return errors.New("--all is given beside --state; wanted one of them")
+	}
+	return nil
+}
+
 // params are the question.
-func (w *leaseWish) params(word string) (status.Params, error) {
-	if _, ok := leaseOrders[w.sort]; !ok {
-		return nil, fmt.Errorf("--sort %q; wanted address, left, age or machine", w.sort)
-	}
-	if w.expiring < 0 {
-		return nil, fmt.Errorf("--expiring %v; wanted a time above zero", w.expiring)
-	}
-	if w.all && len(w.state) > 0 {
-		return nil, errors.New("--all is given beside --state; wanted one of them")
-	}
+func (w *leaseWish) params(word string) status.Params {
 	params := status.Params{"limit": allLeases, "kind": "all"}
 	switch {
 	case w.known:
@@ -132,16 +137,23 @@ func (w *leaseWish) params(word string) (status.Params, error) {
 	if w.expiring > 0 {
 		params["expiring"] = w.expiring.String()
 	}
-	_, noAddr := netip.ParseAddr(word)
-	_, noPrefix := netip.ParsePrefix(word)
 	switch {
 	case word == "":
-	case noAddr == nil, noPrefix == nil:
+	case isAddress(word):
 		params["address"] = word
 	default:
 		params["machine"] = word
 	}
-	return params, nil
+	return params
+}
+
+// isAddress says that a word is an address or a prefix.
+func isAddress(word string) bool {
+	_, err := netip.ParseAddr(word)
+	if err != nil {
+		_, err = netip.ParsePrefix(word)
+	}
+	return err == nil
 }
 
 // leaseColours are those of what wants a look.

@@ -23,8 +23,11 @@ func TestLeases(t *testing.T) {
 		},
 		Total: 7,
 		Counts: []status.LeaseCount{
-			{Kind: "known", State: "bound", Leases: 3}, {Kind: "known", State: "expired", Leases: 1}, {Kind: "known", State: "none", Leases: 1},
-			{Kind: "temporary", State: "bound", Leases: 1}, {Kind: "temporary", State: "declined", Leases: 1},
+			{Kind: "known", State: "bound", Leases: 3},
+			{Kind: "known", State: "expired", Leases: 1},
+			{Kind: "known", State: "none", Leases: 1},
+			{Kind: "temporary", State: "bound", Leases: 1},
+			{Kind: "temporary", State: "declined", Leases: 1},
 		},
 		Since: now.Add(-51 * time.Hour),
 		Pools: []status.Pool{
