@@ -31,6 +31,8 @@ type service struct {
 	boot    func() *netboot.Boot // what coresmd tells machines, else what is usual
 	infra   *infrastructure
 	quiet   [len(reasonNames)]process.Limit // of reasons that a storm would repeat
+
+	rehearses bool // requests are questions: nothing is changed, counted or logged by them
 }
 
 // start opens the lease file. All that can be wrong with the surroundings is an
@@ -53,7 +55,7 @@ func start(c config, p *process.Process, log *logrus.Entry) (*service, error) {
 		return &netboot.Boot{Loaders: netboot.DefaultLoaders()}
 	})
 	steps := []func() error{s.startJournal, s.startAudit, s.takeLeases}
-	if _, rehearses := p.Rehearsal(); rehearses {
+	if _, s.rehearses = p.Rehearsal(); s.rehearses {
 		steps = []func() error{s.startJournal, s.rehearse}
 	}
 	for _, step := range steps {

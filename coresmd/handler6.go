@@ -52,6 +52,9 @@ func (h *handler6) Handle(req, resp dhcpv6.DHCPv6, from process.Origin) (reply d
 		h.recovered(req, value, stack)
 		reply, stop = nil, true
 	})
+	if h.rehearses {
+		return h.rehearse6(req, resp, from)
+	}
 	began := time.Now()
 	x := exchange6{req: req, inquiry: inquiry{from: from}}
 	v, reply, stop := h.answer(&x, resp)

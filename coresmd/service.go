@@ -36,6 +36,7 @@ type service struct {
 	born       time.Time
 	audit      *audit.Log // nil: none
 	tftpServer fileServer // nil: none
+	rehearses  bool       // requests are questions: nothing is changed, counted or logged by them
 }
 
 // start binds and runs what a directive asks for. All that can be wrong with
@@ -50,7 +51,7 @@ func start(c config, p *process.Process, log *logrus.Entry) (*service, error) {
 			log.Warnf("subnet=%v: router: is told by DHCPv4 only; in IPv6 routers tell of themselves", n.Prefix)
 		}
 	}
-	if _, rehearses := p.Rehearsal(); rehearses {
+	if _, s.rehearses = p.Rehearsal(); s.rehearses {
 		return s, s.rehearse()
 	}
 	steps := []func() error{s.startMetrics, s.startJournal, s.startAudit, s.startBoot, s.startInventory, s.startListener}
