@@ -55,6 +55,7 @@ func (h *handler4) Handle(req, resp *dhcpv4.DHCPv4, from process.Origin) (reply 
 	h.metrics.count(x.ask.State, v, x.why, began)
 	h.logExchange(&x.inquiry, v, func() map[string]any { return x.ask.Fields(req) })
 	h.note4(&x, v, began)
+	h.recorded(&x.inquiry, v, false, req, reply)
 	return reply, true
 }
 

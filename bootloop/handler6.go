@@ -68,6 +68,7 @@ func (h *handler6) Handle(req, resp dhcpv6.DHCPv6, from process.Origin) (reply d
 	h.metrics.count(x.ask.State, v, x.why, began)
 	h.logExchange(&x.inquiry, v, x.fields)
 	h.note6(&x, v, began)
+	h.recorded(&x.inquiry, v, true, req, x.prepared)
 	if v == exchange.Drop {
 		return nil, true
 	}

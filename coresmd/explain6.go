@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/OpenCHAMI/coresmd/internal/compare"
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
 	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/OpenCHAMI/coresmd/internal/smd"
@@ -101,7 +102,7 @@ func (h *handler6) try(e *explained, kind dhcpv6.MessageType, addr netip.Addr, s
 		e.loader = strings.TrimPrefix(x.bootfile, own)
 	}
 	e.became, e.reason, e.plugin = dry.Verdict, dry.Reason, plugin
-	e.reply, e.addr = optionsOf6(dry.Reply), addrOf6(dry.Reply)
+	e.reply, e.addr = optionsOf(compare.Parts6(dry.Reply)), addrOf6(dry.Reply)
 	return dry.Reply
 }
 
@@ -131,6 +132,6 @@ func (h *handler6) ended(e *explained, x *exchange6, reply *dhcpv6.Message, by s
 		}
 	}
 	e.x, e.place, e.loader, e.became, e.reason, e.plugin = &x.inquiry, "", "", verdict, "", by
-	e.reply, e.addr = optionsOf6(reply), addrOf6(reply)
+	e.reply, e.addr = optionsOf(compare.Parts6(reply)), addrOf6(reply)
 	return reply
 }

@@ -47,6 +47,7 @@ func (h *handler4) Handle(req, resp *dhcpv4.DHCPv4, from process.Origin) (reply 
 		h.logExchange(&x.inquiry, v, x.ask.Fields(req))
 	}
 	h.note4(&x, v, began)
+	h.recorded(&x.inquiry, v, false, req, reply)
 	return reply, stop
 }
 

@@ -60,6 +60,7 @@ func (h *handler6) Handle(req, resp dhcpv6.DHCPv6, from process.Origin) (reply d
 		h.logExchange(&x.inquiry, v, x.fields())
 	}
 	h.note6(&x, v, began)
+	h.recorded(&x.inquiry, v, true, req, reply)
 	return reply, stop
 }
 

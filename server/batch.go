@@ -9,6 +9,7 @@ import (
 
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
 	"github.com/OpenCHAMI/coresmd/internal/mmsg"
+	"github.com/OpenCHAMI/coresmd/internal/record"
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv6"
 )
@@ -32,6 +33,7 @@ type packet struct {
 	v4            *dhcpv4.DHCPv4
 	reply4        *dhcpv4.DHCPv4 // room
 	v6            dhcpv6.DHCPv6
+	seen          *record.Exchange // nil: it is not recorded
 }
 
 // A batch is packets that came together. One goroutine, a worker of the socket,
@@ -194,6 +196,7 @@ func (s *socket) read(b *batch) error {
 			foreign++
 			continue
 		}
+		s.see(&p)
 		if why := s.parse(&p); why != "" {
 			s.dropped(why, &p)
 			continue
@@ -259,4 +262,5 @@ func (s *socket) handle(p *packet, w *writing) {
 	if why != "" {
 		s.dropped(why, p)
 	}
+	s.recorded(p, "")
 }

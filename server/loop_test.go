@@ -47,11 +47,17 @@ type loopTest struct {
 // startLoop runs a loop until the test ends.
 func startLoop(t *testing.T, c chains, patient ...time.Duration) *loopTest {
 	t.Helper()
+	return startLoopOf(t, process.New(), c, patient...)
+}
+
+// startLoopOf does the same for a process.
+func startLoopOf(t *testing.T, p *process.Process, c chains, patient ...time.Duration) *loopTest {
+	t.Helper()
 	lt := &loopTest{log: new(strings.Builder)}
 	log := logrus.New()
 	log.SetOutput(lt.log)
 	var err error
-	if lt.loop, err = listen(process.New(), loopback(), nil, logrus.NewEntry(log)); err != nil {
+	if lt.loop, err = listen(p, loopback(), nil, logrus.NewEntry(log)); err != nil {
 		t.Fatal(err)
 	}
 	if len(patient) > 0 {

@@ -99,7 +99,11 @@ func withheld4(asked dhcpv4.MessageType, resp *dhcpv4.DHCPv4) reason {
 // origin says where a packet came from.
 func (s *socket) origin(p *packet, w *writing) process.Origin {
 	i, _ := s.loop.table.Index(p.Index)
-	return process.Origin{Interface: i.Name, Index: p.Index, Networks: i.Networks, Peer: p.From, Dst: p.Dst, Waits: w.waits}
+	o := process.Origin{Interface: i.Name, Index: p.Index, Networks: i.Networks, Peer: p.From, Dst: p.Dst, Waits: w.waits}
+	if p.seen != nil {
+		o.Decided = p.seen.Decide
+	}
+	return o
 }
 
 // send4 queues a reply for where RFC 2131 section 4.1 sends it.
@@ -125,6 +129,7 @@ func (s *socket) send4(p *packet, resp *dhcpv4.DHCPv4, w *writing) reason {
 	}
 	w.room = appendMessage4(w.room[:0], resp)
 	m.Payload = w.room
+	p.replied(m.Source, s.addr.Port(), m.To, m.Payload)
 	return w.add(s.out, m)
 }
 
@@ -159,6 +164,7 @@ func (s *socket) sendFrame(p *packet, resp *dhcpv4.DHCPv4, w *writing) reason {
 	w.room = appendFrame(w.room[:0], i.HardwareAddr, resp.ClientHWAddr, from, to, func(room []byte) []byte {
 		return appendMessage4(room, resp)
 	})
+	p.replied(from.Addr(), from.Port(), to, w.room[frameHeader:])
 	return w.add(o, mmsg.Message{Payload: w.room, Index: p.Index})
 }
 
