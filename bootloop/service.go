@@ -21,16 +21,19 @@ import (
 // A service is what a directive keeps running, of whichever family it is.
 type service struct {
 	config
-	process *process.Process
-	log     *logrus.Entry
-	metrics *metrics
-	leases  *lease.Table
-	journal *journal.Journal
-	audit   *audit.Log           // nil: none
-	nets    []network            // as in config
-	boot    func() *netboot.Boot // what coresmd tells machines, else what is usual
-	infra   *infrastructure
-	quiet   [len(reasonNames)]process.Limit // of reasons that a storm would repeat
+	process  *process.Process
+	log      *logrus.Entry
+	metrics  *metrics
+	leases   *lease.Table
+	journal  *journal.Journal
+	audit    *audit.Log           // nil: none
+	nets     []network            // as in config
+	boot     func() *netboot.Boot // what coresmd tells machines, else what is usual
+	infra    *infrastructure
+	recorder func() process.Recorder         // of packets; it returns nil where there is none
+	quiet    [len(reasonNames)]process.Limit // of reasons that a storm would repeat
+
+	rehearses bool // requests are questions: nothing is changed, counted or logged by them
 }
 
 // start opens the lease file. All that can be wrong with the surroundings is an
@@ -52,8 +55,9 @@ func start(c config, p *process.Process, log *logrus.Entry) (*service, error) {
 		}
 		return &netboot.Boot{Loaders: netboot.DefaultLoaders()}
 	})
+	s.recorder = sync.OnceValue(s.findRecorder)
 	steps := []func() error{s.startJournal, s.startAudit, s.takeLeases}
-	if _, rehearses := p.Rehearsal(); rehearses {
+	if _, s.rehearses = p.Rehearsal(); s.rehearses {
 		steps = []func() error{s.startJournal, s.rehearse}
 	}
 	for _, step := range steps {

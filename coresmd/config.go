@@ -38,6 +38,7 @@ type config struct {
 	ruleLog    rule.Level
 	listening  listening
 	naming     naming // older options
+	recordSize int64  // octets; 0: packets are not recorded
 
 	tftp        bool
 	tftpDir     string

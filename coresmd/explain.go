@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/OpenCHAMI/coresmd/internal/compare"
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
 	"github.com/OpenCHAMI/coresmd/internal/journal"
 	"github.com/OpenCHAMI/coresmd/internal/process"
@@ -265,10 +266,19 @@ func (h *handler4) try(e *explained, with ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
 		e.loader = x.bootfile
 	}
 	e.became, e.reason, e.plugin, e.addr = dry.Verdict, dry.Reason, plugin, netip.Addr{}
-	if e.reply = optionsOf(dry.Reply); dry.Reply != nil {
+	if e.reply = optionsOf(compare.Parts4(dry.Reply)); dry.Reply != nil {
 		e.addr = exchange.Addr(dry.Reply.YourIPAddr)
 	}
 	return dry.Reply
+}
+
+// optionsOf writes a message down option by option, its header first.
+func optionsOf(parts []compare.Part) []status.Option {
+	var all []status.Option
+	for _, p := range parts {
+		all = append(all, status.Option(p))
+	}
+	return all
 }
 
 // rehearsed is what this plugin, or one behind it, makes of a request.

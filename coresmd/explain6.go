@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/OpenCHAMI/coresmd/internal/compare"
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
 	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/OpenCHAMI/coresmd/internal/smd"
@@ -87,21 +88,21 @@ func (h *handler6) try(e *explained, kind dhcpv6.MessageType, addr netip.Addr, s
 	if by != "" {
 		return h.ended(e, x, prepared, by)
 	}
-	x.from.Dst = netip.Addr{}
+	x.from.Dst = netip.Addr{} // that of the packet which is the example
 	v, reply, _ := h.answer(x, resp)
 	dry, plugin := exchange.Dry6{Verdict: v, Reason: x.reason()}, "coresmd"
 	if reply != nil {
 		dry.Reply = prepared
 	}
 	if next, ok := process.Find[dry6](h.process, publishedDry6); ok && v == exchange.Pass {
-		dry, plugin = next(req, prepared, from), "bootloop"
+		dry, plugin = next(req, prepared, x.from), "bootloop"
 	}
 	e.x, e.place, e.loader = &x.inquiry, x.where(), ""
 	if own := fmt.Sprintf("tftp://[%v]/", x.server); strings.HasPrefix(x.bootfile, own) {
 		e.loader = strings.TrimPrefix(x.bootfile, own)
 	}
 	e.became, e.reason, e.plugin = dry.Verdict, dry.Reason, plugin
-	e.reply, e.addr = optionsOf6(dry.Reply), addrOf6(dry.Reply)
+	e.reply, e.addr = optionsOf(compare.Parts6(dry.Reply)), addrOf6(dry.Reply)
 	return dry.Reply
 }
 
@@ -131,6 +132,6 @@ func (h *handler6) ended(e *explained, x *exchange6, reply *dhcpv6.Message, by s
 		}
 	}
 	e.x, e.place, e.loader, e.became, e.reason, e.plugin = &x.inquiry, "", "", verdict, "", by
-	e.reply, e.addr = optionsOf6(reply), addrOf6(reply)
+	e.reply, e.addr = optionsOf(compare.Parts6(reply)), addrOf6(reply)
 	return reply
 }

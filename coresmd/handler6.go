@@ -53,6 +53,9 @@ func (h *handler6) Handle(req, resp dhcpv6.DHCPv6, from process.Origin) (reply d
 		h.recovered(req, value, stack)
 		reply, stop = nil, true
 	})
+	if h.rehearses {
+		return h.rehearse6(req, resp, from)
+	}
 	began := time.Now()
 	x := exchange6{req: req, inquiry: inquiry{from: from}}
 	v, reply, stop := h.answer(&x, resp)
@@ -61,6 +64,7 @@ func (h *handler6) Handle(req, resp dhcpv6.DHCPv6, from process.Origin) (reply d
 		h.logExchange(&x.inquiry, v, x.fields())
 	}
 	h.note6(&x, v, began)
+	h.recorded(&x.inquiry, v, true, req, reply)
 	return reply, stop
 }
 

@@ -53,6 +53,10 @@ func (c *config) statusOptions() args.Options {
 			Name: "audit", Value: args.String(&c.listening.audit, "a file"),
 			Help: "File that a line of JSON is appended to for each lease given, renewed, refused or released, see docs/audit.md. Opened anew on SIGHUP.",
 		},
+		{
+			Name: "record", Value: args.Of(&c.recordSize, "a size from 1MiB to 1024MiB", parseSize),
+			Help: "Memory for the last packets with what became of them, which `coresmd pcap` shows; 64MiB hold some 60,000 exchanges. Both families share it, and a reload empties it. Off unless it is set.",
+		},
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/audit"
@@ -34,14 +35,17 @@ type service struct {
 	metrics    *metrics
 	journal    *journal.Journal
 	born       time.Time
-	audit      *audit.Log // nil: none
-	tftpServer fileServer // nil: none
+	audit      *audit.Log              // nil: none
+	tftpServer fileServer              // nil: none
+	recorder   func() process.Recorder // of packets; it returns nil where there is none
+	rehearses  bool                    // requests are questions: nothing is changed, counted or logged by them
 }
 
 // start binds and runs what a directive asks for. All that can be wrong with
 // its surroundings is an error here.
 func start(c config, p *process.Process, log *logrus.Entry) (*service, error) {
 	s := &service{config: c, process: p, log: log, born: time.Now()}
+	s.recorder = sync.OnceValue(s.findRecorder)
 	if c.shadowed {
 		log.Warn("ipxe_uri and ipxe_base_uri are both given: ipxe_uri is used")
 	}
@@ -50,10 +54,10 @@ func start(c config, p *process.Process, log *logrus.Entry) (*service, error) {
 			log.Warnf("subnet=%v: router: is told by DHCPv4 only; in IPv6 routers tell of themselves", n.Prefix)
 		}
 	}
-	if _, rehearses := p.Rehearsal(); rehearses {
+	if _, s.rehearses = p.Rehearsal(); s.rehearses {
 		return s, s.rehearse()
 	}
-	steps := []func() error{s.startMetrics, s.startJournal, s.startAudit, s.startBoot, s.startInventory, s.startListener}
+	steps := []func() error{s.startMetrics, s.startJournal, s.startAudit, s.startRecorder, s.startBoot, s.startInventory, s.startListener}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("coresmd: %w", err)

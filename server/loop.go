@@ -17,6 +17,7 @@ import (
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
 	"github.com/OpenCHAMI/coresmd/internal/ifaces"
 	"github.com/OpenCHAMI/coresmd/internal/process"
+	"github.com/OpenCHAMI/coresmd/internal/record"
 	"github.com/coredhcp/coredhcp/config"
 	"github.com/sirupsen/logrus"
 )
@@ -36,6 +37,7 @@ type loop struct {
 	table   *ifaces.Table
 	log     *logrus.Entry
 	metrics *metrics
+	ring    *record.Ring // nil: packets are not recorded
 
 	patience time.Duration
 
@@ -54,6 +56,7 @@ type loop struct {
 // predecessor left, and returns a loop that does not read yet.
 func listen(p *process.Process, c *config.Config, inherited map[string]*os.File, log *logrus.Entry) (*loop, error) {
 	l := &loop{log: log, metrics: newMetrics(p), patience: patience, complaints: make(map[string]*process.Limit)}
+	l.ring, _ = process.Find[*record.Ring](p, record.Shared)
 	var err error
 	if l.table, err = ifaces.Open(); err != nil {
 		return nil, err
@@ -173,6 +176,7 @@ func (l *loop) complain(action string, err error) {
 // dropped counts a packet that gets no reply.
 func (s *socket) dropped(why reason, p *packet) {
 	s.metrics.dropped[why].Inc()
+	s.recorded(p, why)
 	if s.loop.log.Logger.IsLevelEnabled(logrus.DebugLevel) {
 		s.loop.log.WithFields(logrus.Fields{"reason": string(why), "peer": p.From.String()}).Debug("no reply")
 	}

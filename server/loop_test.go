@@ -47,11 +47,17 @@ type loopTest struct {
 // startLoop runs a loop until the test ends.
 func startLoop(t *testing.T, c chains, patient ...time.Duration) *loopTest {
 	t.Helper()
+	return startLoopOf(t, process.New(), c, patient...)
+}
+
+// startLoopOf does the same for a process.
+func startLoopOf(t *testing.T, p *process.Process, c chains, patient ...time.Duration) *loopTest {
+	t.Helper()
 	lt := &loopTest{log: new(strings.Builder)}
 	log := logrus.New()
 	log.SetOutput(lt.log)
 	var err error
-	if lt.loop, err = listen(process.New(), loopback(), nil, logrus.NewEntry(log)); err != nil {
+	if lt.loop, err = listen(p, loopback(), nil, logrus.NewEntry(log)); err != nil {
 		t.Fatal(err)
 	}
 	if len(patient) > 0 {
@@ -304,6 +310,31 @@ func holdUpNobody(t *testing.T, patient time.Duration, tell func(process.Origin)
 	close(release)
 	if got := numbers(t, lt.v4, 100); len(got) != 100 {
 		t.Errorf("%d of 100 replies after the handlers went on", len(got))
+	}
+}
+
+// A batch that takes long because it is long is not dealt out: as many handlers
+// are at work as there are workers.
+func TestLongBatch(t *testing.T) {
+	t.Parallel()
+	var inside, most atomic.Int64
+	lt := startLoop(t, chains{v4: []link4{func(req, resp *dhcpv4.DHCPv4, from process.Origin) (*dhcpv4.DHCPv4, bool) {
+		if n := inside.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		time.Sleep(5 * time.Millisecond)
+		inside.Add(-1)
+		return address(req, resp, from)
+	}}}, 200*time.Millisecond)
+	const sent = 2 * batchSize
+	for n := range sent {
+		send(t, lt.v4, relayed(t, dhcpv4.MessageTypeDiscover, n))
+	}
+	if got := numbers(t, lt.v4, sent); len(got) != sent {
+		t.Errorf("%d of %d replies", len(got), sent)
+	}
+	if workers := int64(min(runtime.GOMAXPROCS(0), maxWorkers)); most.Load() > workers {
+		t.Errorf("%d handlers at once, want at most %d", most.Load(), workers)
 	}
 }
 

@@ -76,6 +76,7 @@ func (s *socket) send6(p *packet, resp dhcpv6.DHCPv6, w *writing) reason {
 	} else if p.Dst.IsGlobalUnicast() {
 		m.Source = s.loop.pinned(p.Dst)
 	}
+	p.replied(m.Source, s.addr.Port(), m.To, m.Payload)
 	return w.add(s.out, m)
 }
 

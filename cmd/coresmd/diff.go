@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/OpenCHAMI/coresmd/internal/compare"
 	"github.com/OpenCHAMI/coresmd/internal/status"
 	"github.com/spf13/cobra"
 )
@@ -160,51 +161,28 @@ func byMAC(a status.Answers) map[string]*status.Answer {
 	return all
 }
 
-// A part is a part of an answer, with its name.
-type part struct{ name, value string }
-
 // parts takes an answer apart: its verdict first, then its reply.
-func parts(a *status.Answer) []part {
+func parts(a *status.Answer) []compare.Part {
 	if a == nil {
 		return nil
 	}
 	v := a.Verdict
-	all := []part{{"answer", join(", ", join(" by ", v.Answer, v.Plugin), v.Reason)}}
+	all := []compare.Part{{Name: "answer", Value: join(", ", join(" by ", v.Answer, v.Plugin), v.Reason)}}
 	for _, o := range a.Reply {
-		name := o.Name
-		if o.Code != 0 {
-			name = fmt.Sprintf("%d %s", o.Code, o.Name)
-		}
-		all = append(all, part{name, o.Value})
+		all = append(all, compare.Part(o))
 	}
 	return all
 }
 
 // compare notes what differs for a client. Where one of the answers is silence,
 // that is all.
-func (c *changed) compare(client string, before, after []part) {
+func (c *changed) compare(client string, before, after []compare.Part) {
 	if len(before) <= 1 || len(after) <= 1 {
 		before, after = before[:min(len(before), 1)], after[:min(len(after), 1)]
 	}
-	for _, p := range before {
-		if value := partOf(after, p.name); value != p.value {
-			c.note(client, p.name, p.value, value)
-		}
+	for _, d := range compare.Differences(before, after) {
+		c.note(client, d.Part, d.Old, d.New)
 	}
-	for _, p := range after {
-		if !slices.ContainsFunc(before, func(b part) bool { return b.name == p.name }) {
-			c.note(client, p.name, "", p.value)
-		}
-	}
-}
-
-func partOf(all []part, name string) string {
-	for _, p := range all {
-		if p.name == name {
-			return p.value
-		}
-	}
-	return ""
 }
 
 // note notes a change; what changes alike for several clients is noted once.

@@ -315,12 +315,21 @@ func TestOwner(t *testing.T) {
 	fetch(netip.MustParseAddr("::ffff:192.0.2.11"))
 	fetch(other)
 	fetch(netip.MustParseAddr("192.0.2.99"))
-	j.note(ask(MAC{2, 0, 0, 0, 0, 3}, 1, "REQUEST", "ACK", firmware)) // it has the address now
+	three := MAC{2, 0, 0, 0, 0, 3}
+	j.note(ask(three, 1, "REQUEST", "ACK", firmware)) // it has the address now
+	fetch(addr)
+	moved := ask(three, 2, "REQUEST", "ACK", firmware)
+	moved.Addr = netip.MustParseAddr("192.0.2.99")
+	j.note(moved)
+	fetch(moved.Addr)
+	fetch(addr)                                     // it left that: nobody's
+	j.note(ask(one, 3, "REQUEST", "ACK", firmware)) // it has it again
 	fetch(addr)
 	got := map[string][]string{}
 	j.Machines(func(m Machine) bool { got[fmt.Sprint(m.MAC[5])] = lines(m); return true })
 	if diff := cmp.Diff(map[string][]string{
-		"1": {"1 exchange REQUEST ACK", "1 http sent x"}, "2": {"1 http sent x"}, "3": {"1 http sent x", "1 exchange REQUEST ACK"},
+		"1": {"2 exchange REQUEST ACK", "2 http sent x"}, "2": {"1 http sent x"},
+		"3": {"2 http sent x", "1 exchange REQUEST ACK", "1 exchange REQUEST ACK"},
 	}, got); diff != "" {
 		t.Error(diff)
 	}

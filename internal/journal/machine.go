@@ -48,6 +48,7 @@ type Past struct {
 type record struct {
 	mac            MAC
 	known, hasArch bool
+	owns           bool // addr is its own still
 	step           Step
 	arch           uint16
 	class, duid    text

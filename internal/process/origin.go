@@ -14,6 +14,10 @@ type Origin struct {
 	// Waits is called by a handler before it waits, for the disk say: packets
 	// that came with this one are not kept waiting too. nil: nothing to tell.
 	Waits func()
+
+	// Decided is called by a handler with what it made of the packet, in the
+	// words of its log. nil: packets are not recorded.
+	Decided func(plugin, verdict, reason string)
 }
 
 // A Handler is a handler that is told where a packet came from. M is the type

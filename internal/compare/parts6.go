@@ -1,37 +1,46 @@
-package coresmd
+package compare
 
 import (
-	"encoding/hex"
 	"fmt"
+	"net"
 	"strings"
 
-	"github.com/OpenCHAMI/coresmd/internal/exchange"
-	"github.com/OpenCHAMI/coresmd/internal/status"
 	"github.com/insomniacslk/dhcp/dhcpv6"
 )
 
-// optionsOf6 writes a reply down option by option, its kind first.
-func optionsOf6(d *dhcpv6.Message) []status.Option {
+// Parts6 takes a DHCPv6 message apart: its kind, then its options in their
+// order. Of a message in a relay's, what the relay adds is left out, and so is
+// the transaction. nil has no parts, nor has a relay's message without one
+// inside.
+func Parts6(d dhcpv6.DHCPv6) []Part {
 	if d == nil {
 		return nil
 	}
-	all := []status.Option{{Name: "message", Value: d.MessageType.String()}}
-	for _, o := range d.Options.Options {
-		all = append(all, status.Option{Code: int(o.Code()), Name: o.Code().String(), Value: valueOf6(o)})
+	m, err := d.GetInnerMessage()
+	if err != nil || m == nil {
+		return nil
+	}
+	all := []Part{{Name: "message", Value: m.MessageType.String()}}
+	for _, o := range m.Options.Options {
+		value := value6(o)
+		if value == "" {
+			value = octets(nil)
+		}
+		all = append(all, Part{Code: int(o.Code()), Name: o.Code().String(), Value: value})
 	}
 	return all
 }
 
-// valueOf6 writes the value of an option in the form that its code has.
-func valueOf6(o dhcpv6.Option) string {
-	// What this plugin made of octets is read like what came from the wire.
+// value6 writes the value of an option in the form that its code has.
+func value6(o dhcpv6.Option) string {
+	// What somebody made of octets is read like what came from the wire.
 	parsed, err := dhcpv6.ParseOption(o.Code(), o.ToBytes())
 	if err != nil {
-		return octetsOf(o.ToBytes())
+		return octets(o.ToBytes())
 	}
 	switch o := parsed.(type) {
 	case *dhcpv6.OptionGeneric:
-		return octetsOf(o.OptionData)
+		return octets(o.OptionData)
 	case *dhcpv6.OptIANA:
 		return fmt.Sprintf("IAID %x, T1 %v, T2 %v%s", o.IaId, o.T1, o.T2, withinIA(o.Options.Options))
 	case *dhcpv6.OptIATA:
@@ -46,7 +55,7 @@ func valueOf6(o dhcpv6.Option) string {
 	switch o.Code() {
 	case dhcpv6.OptionClientID, dhcpv6.OptionServerID:
 		if duid, err := dhcpv6.DUIDFromBytes(o.ToBytes()); err == nil {
-			return exchange.DUIDText(duid)
+			return net.HardwareAddr(duid.ToBytes()).String()
 		}
 	}
 	text := strings.TrimPrefix(parsed.String(), o.Code().String()+": ")
@@ -67,14 +76,4 @@ func withinIA(options dhcpv6.Options) string {
 		}
 	}
 	return text
-}
-
-// octetsOf writes octets as text if they are, else in hexadecimal.
-func octetsOf(octets []byte) string {
-	for _, b := range octets {
-		if b < ' ' || b > '~' {
-			return "0x" + hex.EncodeToString(octets)
-		}
-	}
-	return string(octets)
 }
