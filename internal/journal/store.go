@@ -37,11 +37,12 @@ func (s *store) note(e *Event) {
 	}
 	if step := r.advance(e); step != r.step {
 		r.boot.come(r.step, step, at)
-		r.step, r.stepAt = step, at
+		r.step = step
 	}
 	if e.Leased && e.Addr.IsValid() {
 		s.own(r, pack(e.Addr))
 	}
+	s.lease(r, e)
 	s.news.add(r, e)
 	s.remember(r, s.pack(r, e), at)
 }
@@ -86,6 +87,7 @@ func (s *store) makeRoom() {
 		delete(s.addrs, r.addr)
 	}
 	s.texts.drop(r.class)
+	s.texts.drop(r.duid)
 	for i := range r.events {
 		s.release(&r.events[i])
 	}
@@ -107,6 +109,9 @@ func (s *store) see(r *record, seen *Shown) {
 		class := s.texts.put(string(class))
 		s.texts.drop(r.class)
 		r.class = class
+	}
+	if seen.DUID != nil {
+		s.identify(r, seen.DUID.ToBytes())
 	}
 	if seen.HasArch {
 		r.arch, r.hasArch = seen.Arch, true

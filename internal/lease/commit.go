@@ -153,6 +153,9 @@ func (t *Table) conclude(w *write, err error, now tick) {
 	case w.end <= now:
 		w.err = w.refuse
 	default:
+		if s.lease <= now {
+			s.turn(now)
+		}
 		s.lease, s.offer, s.hostname = max(s.lease, w.end), 0, w.hostname
 	}
 	s.pool.settle(s, now)
