@@ -49,6 +49,9 @@ func (h *handler4) Handle(req, resp *dhcpv4.DHCPv4, from process.Origin) (reply 
 		h.recovered(req, value, stack)
 		reply, stop = nil, true
 	})
+	if h.rehearses {
+		return h.rehearse(req, resp, from), true
+	}
 	x := exchange4{inquiry: inquiry{from: from, network: -1}, req: req, prepared: resp}
 	began := time.Now()
 	v, reply := h.answer(&x)
@@ -69,6 +72,15 @@ func (h *handler4) answer(x *exchange4) (v exchange.Verdict, reply *dhcpv4.DHCPv
 		reply = exchange.Nak(x.req, x.prepared, x.server, x.nakText())
 	}
 	return v, reply
+}
+
+// rehearse is Handle of a plugin that rehearses.
+func (h *handler4) rehearse(req, resp *dhcpv4.DHCPv4, from process.Origin) *dhcpv4.DHCPv4 {
+	dry := h.try(req, resp, from)
+	if from.Decided != nil {
+		from.Decided("bootloop", dry.Verdict.String(), dry.Reason)
+	}
+	return dry.Reply
 }
 
 // try says what this plugin would make of a request. Nothing changes by it.
@@ -162,17 +174,19 @@ func (h *handler4) discover(x *exchange4) exchange.Verdict {
 // selecting is the verdict on a REQUEST that answers an offer. The ACK leaves
 // when the lease is on disk.
 func (h *handler4) selecting(x *exchange4) exchange.Verdict {
-	if x.dry {
-		x.addr = x.ask.Addr // that Peek has just shown
-		h.describe(x)
-		return exchange.Ack
-	}
 	if x.ask.Server != x.self && x.ask.Server != x.server {
-		h.leases.Forget(x.holder())
+		if !x.dry {
+			h.leases.Forget(x.holder())
+		}
 		return x.because(exchange.Drop, otherServer, x.ask.Server.String())
 	}
 	if !h.inNetwork(&x.inquiry, x.ask.Addr) {
 		return h.refuse(x, notOffered, "")
+	}
+	if x.dry {
+		x.addr = x.ask.Addr // that Peek has just shown
+		h.describe(x)
+		return exchange.Ack
 	}
 	l, err := h.confirm(&x.inquiry, x.holder(), x.ask.Addr, x.req.HostName())
 	return h.committed(x, l, err)

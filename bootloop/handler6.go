@@ -62,6 +62,9 @@ func (h *handler6) Handle(req, resp dhcpv6.DHCPv6, from process.Origin) (reply d
 		h.recovered(req, value, stack)
 		reply, stop = nil, true
 	})
+	if h.rehearses {
+		return h.rehearse(req, resp, from), true
+	}
 	began := time.Now()
 	x := exchange6{inquiry: inquiry{from: from, network: -1}, req: req}
 	v := h.answer(&x, resp)
@@ -75,10 +78,25 @@ func (h *handler6) Handle(req, resp dhcpv6.DHCPv6, from process.Origin) (reply d
 	return x.prepared, true
 }
 
+// rehearse is Handle of a plugin that rehearses.
+func (h *handler6) rehearse(req, resp dhcpv6.DHCPv6, from process.Origin) dhcpv6.DHCPv6 {
+	prepared, ok := resp.(*dhcpv6.Message)
+	if !ok {
+		return nil
+	}
+	dry := h.try(req, prepared, from)
+	if from.Decided != nil {
+		from.Decided("bootloop", dry.Verdict.String(), dry.Reason)
+	}
+	if dry.Reply == nil {
+		return nil
+	}
+	return dry.Reply
+}
+
 // try says what this plugin would make of a request. Nothing changes by it but
 // the prepared reply.
 func (h *handler6) try(req dhcpv6.DHCPv6, resp *dhcpv6.Message, from process.Origin) exchange.Dry6 {
-	from.Dst = netip.Addr{} // of the packet that is the example
 	x := exchange6{inquiry: inquiry{from: from, network: -1, dry: true}, req: req}
 	v := h.answer(&x, resp)
 	d := exchange.Dry6{Verdict: v, Reason: x.reason()}

@@ -32,6 +32,8 @@ type service struct {
 	infra    *infrastructure
 	recorder func() process.Recorder         // of packets; it returns nil where there is none
 	quiet    [len(reasonNames)]process.Limit // of reasons that a storm would repeat
+
+	rehearses bool // requests are questions: nothing is changed, counted or logged by them
 }
 
 // start opens the lease file. All that can be wrong with the surroundings is an
@@ -55,7 +57,7 @@ func start(c config, p *process.Process, log *logrus.Entry) (*service, error) {
 	})
 	s.recorder = sync.OnceValue(s.findRecorder)
 	steps := []func() error{s.startJournal, s.startAudit, s.takeLeases}
-	if _, rehearses := p.Rehearsal(); rehearses {
+	if _, s.rehearses = p.Rehearsal(); s.rehearses {
 		steps = []func() error{s.startJournal, s.rehearse}
 	}
 	for _, step := range steps {

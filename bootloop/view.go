@@ -39,43 +39,28 @@ func (v *view) all() []*service {
 }
 
 // leases lists leases for the status listener.
-func (v *view) leases(mac [6]byte, limit int) status.Leases {
-	answer := status.Leases{Leases: []status.Lease{}, Pools: v.pools()}
+func (v *view) leases(visit func(status.Lease)) []status.Pool {
+	if visit == nil {
+		return v.pools()
+	}
 	for _, s := range v.all() {
-		leases, total := s.some(mac, limit-len(answer.Leases))
-		answer.Total += total
-		for _, l := range leases {
-			answer.Leases = append(answer.Leases, s.shown(l))
-		}
-	}
-	return answer
-}
-
-// some returns leases in the order of their addresses, those of a machine
-// unless mac is zero, and how many there are.
-func (s *service) some(mac [6]byte, limit int) (leases []lease.Lease, total int) {
-	s.leases.Leases(func(l lease.Lease) bool {
-		if mac != ([6]byte{}) && l.MAC != mac {
+		s.leases.Entries(func(e lease.Entry) bool {
+			visit(s.shown(e))
 			return true
-		}
-		total++
-		if len(leases) < limit {
-			leases = append(leases, l)
-		}
-		return true
-	})
-	slices.SortFunc(leases, func(a, b lease.Lease) int { return a.Addr.Compare(b.Addr) })
-	return leases, total
+		})
+	}
+	return v.pools()
 }
 
-func (s *service) shown(l lease.Lease) status.Lease {
+func (s *service) shown(e lease.Entry) status.Lease {
 	shown := status.Lease{
-		Address: l.Addr.String(), MAC: net.HardwareAddr(l.MAC[:]).String(), Expires: l.Expires, Hostname: l.Hostname, Pool: s.pools[l.Pool].String(),
+		Address: e.Addr.String(), Kind: status.LeaseTemporary, State: e.State.String(), Since: e.Since,
+		MAC: net.HardwareAddr(e.MAC[:]).String(), Expires: e.Expires, Hostname: e.Hostname, Pool: s.pools[e.Pool].String(),
 	}
-	if l.DUID != "" {
-		shown.DUID, shown.IAID = net.HardwareAddr(l.DUID).String(), hex.EncodeToString(l.IAID[:])
+	if e.DUID != "" {
+		shown.DUID, shown.IAID = net.HardwareAddr(e.DUID).String(), hex.EncodeToString(e.IAID[:])
 	}
-	if l.MAC == (lease.MAC{}) {
+	if e.MAC == (lease.MAC{}) {
 		shown.MAC = ""
 	}
 	return shown

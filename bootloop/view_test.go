@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/dhcptest"
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
@@ -75,15 +76,31 @@ func TestLeaseView(t *testing.T) {
 	if !ok {
 		t.Fatal("the plugin publishes no leases")
 	}
-	all := view([6]byte{}, 1)
-	if all.Total != 2 || len(all.Leases) != 1 || all.Leases[0].Address != "192.0.2.200" || all.Leases[0].MAC != one || all.Leases[0].Pool != "192.0.2.200-192.0.2.209" {
-		t.Errorf("%+v", all)
-	}
-	if diff := cmp.Diff([]status.Pool{{Range: "192.0.2.200-192.0.2.209", Network: "192.0.2.0/24", Size: 10, Leased: 2}}, all.Pools); diff != "" {
+	b.send(two, release, ciaddr("192.0.2.201"), server(self))
+	b.send(three, discover)
+	var got []status.Lease
+	pools := view(func(l status.Lease) { got = append(got, l) })
+	wantPools := []status.Pool{{Range: "192.0.2.200-192.0.2.209", Network: "192.0.2.0/24", Size: 10, Leased: 1, Offered: 1}}
+	if diff := cmp.Diff(wantPools, pools); diff != "" {
 		t.Error(diff)
 	}
-	if its := view([6]byte{2, 0, 0, 0, 0, 2}, 10); its.Total != 1 || its.Leases[0].Address != "192.0.2.201" {
-		t.Errorf("%+v", its)
+	if diff := cmp.Diff(wantPools, view(nil)); diff != "" {
+		t.Error(diff)
+	}
+	for i, ends := range []time.Duration{5 * time.Minute, 0, 10 * time.Second} {
+		if l := &got[i]; ends == 0 && !l.Expires.IsZero() || ends > 0 && (time.Until(l.Expires) > ends || time.Until(l.Expires) < ends-5*time.Second) || time.Since(l.Since) > 5*time.Second {
+			t.Errorf("%+v", l)
+		}
+		got[i].Expires, got[i].Since = time.Time{}, time.Time{}
+	}
+	const pool = "192.0.2.200-192.0.2.209"
+	want := []status.Lease{
+		{Address: "192.0.2.200", Kind: "temporary", State: "bound", MAC: one, Pool: pool},
+		{Address: "192.0.2.201", Kind: "temporary", State: "released", MAC: two, Pool: pool},
+		{Address: "192.0.2.202", Kind: "temporary", State: "offered", MAC: three, Pool: pool},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("leases (-want +got):\n%s", diff)
 	}
 }
 

@@ -88,14 +88,14 @@ func (h *handler6) try(e *explained, kind dhcpv6.MessageType, addr netip.Addr, s
 	if by != "" {
 		return h.ended(e, x, prepared, by)
 	}
-	x.from.Dst = netip.Addr{}
+	x.from.Dst = netip.Addr{} // that of the packet which is the example
 	v, reply, _ := h.answer(x, resp)
 	dry, plugin := exchange.Dry6{Verdict: v, Reason: x.reason()}, "coresmd"
 	if reply != nil {
 		dry.Reply = prepared
 	}
 	if next, ok := process.Find[dry6](h.process, publishedDry6); ok && v == exchange.Pass {
-		dry, plugin = next(req, prepared, from), "bootloop"
+		dry, plugin = next(req, prepared, x.from), "bootloop"
 	}
 	e.x, e.place, e.loader = &x.inquiry, x.where(), ""
 	if own := fmt.Sprintf("tftp://[%v]/", x.server); strings.HasPrefix(x.bootfile, own) {

@@ -38,6 +38,9 @@ func (h *handler4) Handle(req, resp *dhcpv4.DHCPv4, from process.Origin) (reply 
 		h.recovered(req, value, stack)
 		reply, stop = nil, true
 	})
+	if h.rehearses {
+		return h.rehearse4(req, resp, from)
+	}
 	began := time.Now()
 	h.last.see(req, resp, from, began)
 	x := exchange4{req: req, prepared: resp, inquiry: inquiry{from: from}}

@@ -41,8 +41,9 @@ type exchange6 struct {
 
 // A given6 is an IA with the address that it gets; invalid: none.
 type given6 struct {
-	ia   *dhcpv6.OptIANA
-	addr netip.Addr
+	ia     *dhcpv6.OptIANA
+	listed []netip.Addr // by the client
+	addr   netip.Addr
 }
 
 // Handle answers a request. Stock CoreDHCP calls it without an origin, and puts
@@ -52,6 +53,9 @@ func (h *handler6) Handle(req, resp dhcpv6.DHCPv6, from process.Origin) (reply d
 		h.recovered(req, value, stack)
 		reply, stop = nil, true
 	})
+	if h.rehearses {
+		return h.rehearse6(req, resp, from)
+	}
 	began := time.Now()
 	x := exchange6{req: req, inquiry: inquiry{from: from}}
 	v, reply, stop := h.answer(&x, resp)
@@ -200,8 +204,8 @@ func (x *exchange6) assign() {
 		if !ok || slices.ContainsFunc(x.ias, func(g given6) bool { return g.ia.IaId == ia.IaId }) {
 			continue
 		}
-		g := given6{ia: ia}
-		for _, a := range exchange.Addrs(ia) {
+		g := given6{ia: ia, listed: exchange.Addrs(ia)}
+		for _, a := range g.listed {
 			if at := slices.Index(x.machine.Addrs, a); at >= 0 && free&(1<<at) != 0 {
 				g.addr, free = a, free&^(1<<at)
 				break

@@ -108,7 +108,7 @@ func (s *service) newInventory(source smd.Source, snapshot *smd.Snapshot) (*smd.
 func (s *service) snapshotFile() *smd.Snapshot {
 	path := s.snapshot
 	switch {
-	case path == "off", path == "" && s.smd.Scheme == "file":
+	case s.rehearses, path == "off", path == "" && s.smd.Scheme == "file":
 		return nil
 	case path == "":
 		folder, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":")

@@ -3,6 +3,7 @@ package coresmd
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/audit"
@@ -78,9 +79,16 @@ func (h *handler4) note4(x *exchange4, v exchange.Verdict, at time.Time) {
 	}
 	leased := v == exchange.Ack && x.addr.IsValid()
 	shown := exchange.Show(x.req, x.relay)
-	h.journal.Add(h.event(&x.inquiry, v, at, shown, leased))
+	event := exchange.LeaseEvent(x.ask.State, v)
+	e := h.event(&x.inquiry, v, at, shown, leased)
+	if e.Lease = leaseState(event, v); e.Lease == journal.Offered || leased {
+		e.Held = x.addr
+	} else if e.Lease == journal.Refused || slices.Contains(x.machine.Addrs, x.ask.Addr) {
+		e.Held = x.ask.Addr
+	}
+	h.journal.Add(e)
 	if h.audited(&x.inquiry) {
-		h.record(&x.inquiry, at, exchange.LeaseEvent(x.ask.State, v), shown, x.req.TransactionID.String(), x.addr)
+		h.record(&x.inquiry, at, event, shown, x.req.TransactionID.String(), x.addr)
 	}
 }
 
@@ -90,8 +98,8 @@ func (h *handler6) note6(x *exchange6, v exchange.Verdict, at time.Time) {
 		return
 	}
 	shown := x.ask6.Show(x.relayed)
-	h.journal.Add(h.event(&x.inquiry, v, at, shown, v == exchange.Reply && x.addr.IsValid()))
 	event := exchange.LeaseEvent6(x.ask.State, v, x.addr.IsValid())
+	h.journal.Add(h.event6(x, v, at, shown, event))
 	if event == "" || !h.audited(&x.inquiry) {
 		return
 	}
@@ -106,13 +114,65 @@ func (h *handler6) note6(x *exchange6, v exchange.Verdict, at time.Time) {
 	}
 }
 
+// event6 is what the journal is told of an exchange of DHCPv6.
+func (h *handler6) event6(x *exchange6, v exchange.Verdict, at time.Time, shown exchange.Shown, event string) journal.Event {
+	e := h.event(&x.inquiry, v, at, shown, v == exchange.Reply && x.addr.IsValid())
+	e.Lease = leaseState(event, v)
+	hold := func(a netip.Addr) {
+		switch {
+		case !a.IsValid():
+		case !e.Held.IsValid():
+			e.Held = a
+		default:
+			e.More = append(e.More, a)
+		}
+	}
+	switch e.Lease {
+	case journal.Released, journal.Declined:
+		for _, a := range x.ask6.Listed() {
+			if slices.Contains(x.machine.Addrs, a) {
+				hold(a)
+			}
+		}
+		return e
+	}
+	for _, g := range x.ias {
+		hold(g.addr)
+		for _, a := range g.listed {
+			if v == exchange.Reply && !slices.ContainsFunc(x.ias, func(g given6) bool { return g.addr == a }) {
+				e.Gone = append(e.Gone, a)
+			}
+		}
+	}
+	return e
+}
+
+// leaseState is what the journal is told of a lease, by the word that the audit
+// file has for it.
+func leaseState(event string, v exchange.Verdict) journal.LeaseState {
+	switch event {
+	case "given", "renewed":
+		return journal.Given
+	case "refused":
+		return journal.Refused
+	case "released":
+		return journal.Released
+	case "declined":
+		return journal.Declined
+	}
+	if v == exchange.Offer || v == exchange.Advertise {
+		return journal.Offered
+	}
+	return journal.NoLease
+}
+
 // event is what the journal is told of an exchange.
 func (s *service) event(x *inquiry, v exchange.Verdict, at time.Time, shown exchange.Shown, leased bool) journal.Event {
 	return journal.Event{
 		Kind: journal.Exchange, At: at, MAC: x.mac,
 		Plugin: "coresmd", Message: x.ask.State.Message(), State: x.ask.State.String(), Verdict: v.String(),
 		Reason: x.why.String(), Detail: x.detail, Addr: x.addr, Leased: leased,
-		Bootfile: x.bootfile, Rule: s.matched(x.told),
+		Bootfile: x.bootfile, Rule: s.matched(x.told), Lasts: s.leaseOf(x),
 		Known: x.machine.ID != "", Boots: x.boot.Kind != netboot.NotBooting, IPXE: x.boot.Kind == netboot.IPXE, Wants: x.ask.State.Wants(),
 		Shown: journal.Shown(shown),
 	}

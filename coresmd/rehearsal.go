@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/OpenCHAMI/coresmd/internal/bootfile"
+	"github.com/OpenCHAMI/coresmd/internal/exchange"
 	"github.com/OpenCHAMI/coresmd/internal/netboot"
 	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/OpenCHAMI/coresmd/internal/smd"
@@ -134,14 +135,52 @@ func (s *service) rehearseInventory() error {
 	if err != nil {
 		return err
 	}
-	if r, _ := s.process.Rehearsal(); r.Inventory != "" {
+	r, _ := s.process.Rehearsal()
+	if r.Inventory != "" {
 		source = smd.Folder{Path: r.Inventory}
 	}
 	s.cache, err = process.Share(s.process, "inventory", s.inventoryWords(), func() (*smd.Cache, error) {
+		if r.Follow {
+			return s.runInventory(source), nil
+		}
 		cache, _ := s.newInventory(source, nil)
 		return cache, nil
 	})
+	process.Publish(s.process, process.PublishedMachines, process.Machines{ID: s.idOf, Each: s.eachID})
 	return err
+}
+
+// idOf is the ID of a process.Machines.
+func (s *service) idOf(mac [6]byte) string { return s.cache.Lookup(mac).ID }
+
+// eachID is the Each of a process.Machines.
+func (s *service) eachID(tell func(id string)) {
+	for _, m := range s.cache.Find(func(*smd.Machine) bool { return true }, maxMachines) {
+		tell(m.ID)
+	}
+}
+
+// rehearse4 is Handle of a plugin that rehearses.
+func (h *handler4) rehearse4(req, resp *dhcpv4.DHCPv4, from process.Origin) (reply *dhcpv4.DHCPv4, stop bool) {
+	x := exchange4{req: req, prepared: resp, inquiry: inquiry{from: from, dry: true}}
+	v, reply, stop := h.answer(&x)
+	x.decided(v)
+	return reply, stop
+}
+
+// rehearse6 is Handle of a plugin that rehearses.
+func (h *handler6) rehearse6(req, resp dhcpv6.DHCPv6, from process.Origin) (reply dhcpv6.DHCPv6, stop bool) {
+	x := exchange6{req: req, inquiry: inquiry{from: from, dry: true}}
+	v, reply, stop := h.answer(&x, resp)
+	x.decided(v)
+	return reply, stop
+}
+
+// decided tells who asks what was decided.
+func (x *inquiry) decided(v exchange.Verdict) {
+	if x.from.Decided != nil {
+		x.from.Decided("coresmd", v.String(), x.reason())
+	}
 }
 
 // rehearseListener shows what the status listener would tell. SMD is read at

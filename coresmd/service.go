@@ -38,6 +38,7 @@ type service struct {
 	audit      *audit.Log              // nil: none
 	tftpServer fileServer              // nil: none
 	recorder   func() process.Recorder // of packets; it returns nil where there is none
+	rehearses  bool                    // requests are questions: nothing is changed, counted or logged by them
 }
 
 // start binds and runs what a directive asks for. All that can be wrong with
@@ -53,7 +54,7 @@ func start(c config, p *process.Process, log *logrus.Entry) (*service, error) {
 			log.Warnf("subnet=%v: router: is told by DHCPv4 only; in IPv6 routers tell of themselves", n.Prefix)
 		}
 	}
-	if _, rehearses := p.Rehearsal(); rehearses {
+	if _, s.rehearses = p.Rehearsal(); s.rehearses {
 		return s, s.rehearse()
 	}
 	steps := []func() error{s.startMetrics, s.startJournal, s.startAudit, s.startRecorder, s.startBoot, s.startInventory, s.startListener}

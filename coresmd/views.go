@@ -35,7 +35,7 @@ func (v *views) table() map[string]viewRow {
 		status.PathExplain:  {[]string{"machine", "giaddr", "arch", "class", "user_class", "message"}, v.explain},
 		status.PathFaults:   {[]string{"limit"}, v.faults},
 		status.PathUnknown:  {[]string{"machine", "limit"}, v.unknown},
-		status.PathLeases:   {[]string{"machine", "limit"}, v.leases},
+		status.PathLeases:   {[]string{"kind", "state", "machine", "address", "expiring", "limit"}, v.leases},
 		status.PathMachines: {[]string{"machine", "limit"}, v.machines},
 		status.PathAnswers:  {[]string{"client", "machine", "limit"}, v.answers},
 		status.PathBoots:    {[]string{"machine", "limit"}, v.boots},
@@ -58,7 +58,7 @@ func (v *views) status(context.Context, status.Params) (any, error) {
 		answer.Rules = append(answer.Rules, r.String())
 	}
 	if ask, ok := process.Find[status.LeaseView](v.process, status.PublishedLeases); ok {
-		answer.Pools = ask([6]byte{}, 0).Pools
+		answer.Pools = ask(nil)
 	}
 	return answer, nil
 }
@@ -135,22 +135,6 @@ func (v *views) unknown(_ context.Context, q status.Params) (any, error) {
 		return true
 	})
 	return answer, nil
-}
-
-func (v *views) leases(_ context.Context, q status.Params) (any, error) {
-	limit, err := q.Limit()
-	if err != nil {
-		return nil, err
-	}
-	only, _, err := v.onlyMachine(q)
-	if err != nil {
-		return nil, err
-	}
-	ask, ok := process.Find[status.LeaseView](v.process, status.PublishedLeases)
-	if !ok {
-		return nil, status.Absent("bootloop is not among the plugins: there are no temporary leases")
-	}
-	return ask(only, limit), nil
 }
 
 func (v *views) machines(_ context.Context, q status.Params) (any, error) {

@@ -21,7 +21,7 @@ const (
 	// something to do meanwhile.
 	flushEvery = 16
 	// patience is how long the packets of a batch wait for one whose handler
-	// blocks, before each gets a goroutine of its own.
+	// blocks, before each gets a goroutine of its own. It begins with each packet.
 	patience = time.Millisecond
 	// maxFlight is how many packets are in the chains at once.
 	maxFlight = 4096
@@ -48,8 +48,9 @@ type batch struct {
 	waits   func() // deal
 
 	mu    sync.Mutex
-	over  bool // guarded by mu: the worker has no packet any more
-	dealt bool // guarded by mu: the rest was dealt out
+	over  bool  // guarded by mu: the worker has no packet any more
+	dealt bool  // guarded by mu: the rest was dealt out
+	seen  int32 // guarded by mu: next, when it was last looked at
 }
 
 // newBatch returns an empty batch of a socket.
@@ -59,7 +60,7 @@ func (s *socket) newBatch() *batch {
 	}
 	b := &batch{socket: s, packets: make([]packet, 0, batchSize), over: true}
 	b.waits = b.deal
-	b.timer = time.AfterFunc(time.Hour, b.waits)
+	b.timer = time.AfterFunc(time.Hour, b.look)
 	b.timer.Stop()
 	return b
 }
@@ -111,15 +112,15 @@ func (b *batch) run() (replaced bool) {
 func (b *batch) start() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.over, b.dealt = false, false
+	b.over, b.dealt, b.seen = false, false, 1
 	b.timer.Reset(b.socket.loop.patience)
 }
 
 // finish says whether the rest was dealt out meanwhile.
 func (b *batch) finish() (dealt bool) {
-	b.timer.Stop()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.timer.Stop()
 	b.over = true
 	return b.dealt
 }
@@ -131,6 +132,29 @@ func (b *batch) claim() *packet {
 		return nil
 	}
 	return &b.packets[i]
+}
+
+// look deals the rest out if the handler that was at work when it last looked
+// still is. A long batch is no reason.
+func (b *batch) look() {
+	if b.stuck() {
+		b.deal()
+	}
+}
+
+func (b *batch) stuck() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over {
+		return false
+	}
+	now := b.next.Load()
+	if now == b.seen {
+		return true
+	}
+	b.seen = now
+	b.timer.Reset(b.socket.loop.patience)
+	return false
 }
 
 // deal gives each packet that nobody has claimed a goroutine of its own, and the

@@ -313,6 +313,31 @@ func holdUpNobody(t *testing.T, patient time.Duration, tell func(process.Origin)
 	}
 }
 
+// A batch that takes long because it is long is not dealt out: as many handlers
+// are at work as there are workers.
+func TestLongBatch(t *testing.T) {
+	t.Parallel()
+	var inside, most atomic.Int64
+	lt := startLoop(t, chains{v4: []link4{func(req, resp *dhcpv4.DHCPv4, from process.Origin) (*dhcpv4.DHCPv4, bool) {
+		if n := inside.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		time.Sleep(5 * time.Millisecond)
+		inside.Add(-1)
+		return address(req, resp, from)
+	}}}, 200*time.Millisecond)
+	const sent = 2 * batchSize
+	for n := range sent {
+		send(t, lt.v4, relayed(t, dhcpv4.MessageTypeDiscover, n))
+	}
+	if got := numbers(t, lt.v4, sent); len(got) != sent {
+		t.Errorf("%d of %d replies", len(got), sent)
+	}
+	if workers := int64(min(runtime.GOMAXPROCS(0), maxWorkers)); most.Load() > workers {
+		t.Errorf("%d handlers at once, want at most %d", most.Load(), workers)
+	}
+}
+
 // No more than 4096 packets are in the chains; what comes on top is dropped and
 // counted, and all is well afterwards.
 func TestFlightIsBounded(t *testing.T) {

@@ -46,18 +46,31 @@ func (s *socket) answer4(p *packet, w *writing) reason {
 	return s.send4(p, resp, w)
 }
 
+// usualOptions is how many options a reply to firmware has of its own. One more
+// fits, and then the table of options has half the size that it has beyond.
+const usualOptions = 13
+
 // prepare4 makes what dhcpv4.NewReplyFromRequest does, with a type.
 func prepare4(resp, req *dhcpv4.DHCPv4, kind dhcpv4.MessageType) {
 	*resp = dhcpv4.DHCPv4{
 		OpCode: dhcpv4.OpcodeBootReply, HWType: req.HWType, ClientHWAddr: req.ClientHWAddr,
 		TransactionID: req.TransactionID, Flags: req.Flags,
 		ClientIPAddr: net.IPv4zero, YourIPAddr: net.IPv4zero, ServerIPAddr: net.IPv4zero, GatewayIPAddr: req.GatewayIPAddr,
-		Options: make(dhcpv4.Options, 16),
 	}
-	for _, code := range [...]uint8{dhcpv4.OptionRelayAgentInformation.Code(), dhcpv4.OptionClientIdentifier.Code()} { // RFC 6842
-		if value := req.Options[code]; value != nil {
-			resp.Options[code] = value
+	agent, client := dhcpv4.OptionRelayAgentInformation.Code(), dhcpv4.OptionClientIdentifier.Code() // RFC 6842
+	relayed, identified := req.Options[agent], req.Options[client]
+	room := usualOptions
+	for _, value := range [...][]byte{relayed, identified} {
+		if value != nil {
+			room++
 		}
+	}
+	resp.Options = make(dhcpv4.Options, room)
+	if relayed != nil {
+		resp.Options[agent] = relayed
+	}
+	if identified != nil {
+		resp.Options[client] = identified
 	}
 	if kind != dhcpv4.MessageTypeNone {
 		resp.Options[dhcpv4.OptionDHCPMessageType.Code()] = []byte{byte(kind)}

@@ -137,6 +137,8 @@ var scrubbed = []struct {
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)`), "TIME"},
 	{regexp.MustCompile(`(?m)^ {11}\d\d:\d\d:\d\d  `), "           TIME  "},
 	{regexp.MustCompile(`just now|\d+ (seconds|minutes) ago`), "AGO"},
+	{regexp.MustCompile(`(?m)^(bound|offered)( +[0-9a-f.:]+ +)\d+[smh]\S*`), "$1${2}AGE"},
+	{regexp.MustCompile(`(AGE +)(4|59|5)m`), "${1}LEFT"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d{5}`), "SCRIPTS"},
 	{regexp.MustCompile(`("?age_seconds"?): [0-9.e-]+`), "$1: AGE"},
 }
@@ -165,6 +167,13 @@ func TestWrongWords(t *testing.T) {
 		"lint now":                      `unknown command "now" for "coresmd lint"`,
 		"explain":                       "wanted one machine: a MAC, an xname, an IP address or a host name",
 		"explain a b":                   "wanted one machine: a MAC, an xname, an IP address or a host name",
+		"leases a b":                    `accepts at most 1 arg(s), received 2`,
+		"leases --sort=name":            `--sort "name"; wanted address, left, age or machine`,
+		"leases --expiring=-1h":         `--expiring -1h0m0s; wanted a time above zero`,
+		"leases --expiring=soon":        `invalid argument "soon" for "--expiring" flag: time: invalid duration "soon"`,
+		"leases --all --state=bound":    `--all is given beside --state; wanted one of them`,
+		"leases --state=idle":           `asking unix:FOLDER/socket: state "idle"; wanted some of bound,offered,expired,released,declined,refused,none`,
+		"leases --known --temporary":    `if any flags in the group [known temporary] are set none of the others can be; [known temporary] were all set`,
 		"explain x --arch=seven":        "asking unix:FOLDER/socket: arch \"seven\"; wanted a number of option 93 such as 7",
 		"explain x --message=OFFER":     "asking unix:FOLDER/socket: message \"OFFER\"; wanted DISCOVER, REQUEST or INFORM, or of DHCPv6 SOLICIT, REQUEST, RENEW, REBIND, CONFIRM or INFORMATION-REQUEST",
 		"explain x --giaddr=eth0":       "asking unix:FOLDER/socket: giaddr \"eth0\"; wanted the address of a relay or none",
@@ -233,33 +242,48 @@ func ask(t *testing.T) {
 	})
 }
 
+var wide = regexp.MustCompile(`^(unknown|leases-(known|all|machine|address|network|temporary|expiring))$`)
+
 // TestVerbs has the whole of what the verbs print.
 func TestVerbs(t *testing.T) {
 	t.Parallel()
 	ask(t)
 	for name, words := range map[string]string{
-		"explain":        "explain x3000c0s0b0n0",
-		"boots":          "boots x3000c0s0b0",
-		"boots-json":     "boots x3000c0s0b0 --format json",
-		"explain-json":   "explain 0200.0000.0001 --format json",
-		"explain-yaml":   "explain NID0001 --format yaml",
-		"explain-flags":  "explain 192.0.2.11 --giaddr 192.0.2.254 --arch 11 --message REQUEST",
-		"explain-rule":   "explain 02-00-00-00-00-03",
-		"explain-nobody": "explain nid0815",
-		"stranger":       "explain 02:00:00:00:00:99",
-		"lint":           "lint",
-		"lint-json":      "lint --format json",
-		"lint-yaml":      "lint --format yaml",
-		"unknown":        "unknown",
-		"unknown-json":   "unknown --format json",
-		"unknown-yaml":   "unknown --format yaml",
-		"components":     "unknown --format yaml --components",
+		"explain":          "explain x3000c0s0b0n0",
+		"boots":            "boots x3000c0s0b0",
+		"leases-known":     "leases --known",
+		"leases-all":       "leases --known --all --sort machine",
+		"leases-machine":   "leases x3000c0s0b0n0",
+		"leases-address":   "leases 192.0.2.110",
+		"leases-network":   "leases 192.0.2.0/28 --known",
+		"leases-temporary": "leases 3cec.ef00.0001",
+		"leases-expiring":  "leases --known --expiring 1m",
+		"leases-json":      "leases 192.0.2.110 --format json",
+		"leases-yaml":      "leases x3000c0s1b0n0 --format yaml",
+		"leases-nobody":    "leases nid0815",
+		"boots-json":       "boots x3000c0s0b0 --format json",
+		"explain-json":     "explain 0200.0000.0001 --format json",
+		"explain-yaml":     "explain NID0001 --format yaml",
+		"explain-flags":    "explain 192.0.2.11 --giaddr 192.0.2.254 --arch 11 --message REQUEST",
+		"explain-rule":     "explain 02-00-00-00-00-03",
+		"explain-nobody":   "explain nid0815",
+		"stranger":         "explain 02:00:00:00:00:99",
+		"lint":             "lint",
+		"lint-json":        "lint --format json",
+		"lint-yaml":        "lint --format yaml",
+		"unknown":          "unknown",
+		"unknown-json":     "unknown --format json",
+		"unknown-yaml":     "unknown --format yaml",
+		"components":       "unknown --format yaml --components",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			shown := run(t, strings.Fields(words)...).shown()
-			if name == "unknown" { // how wide its columns are depends on the time
+			if wide.MatchString(name) { // how wide its columns are depends on the time
 				shown = regexp.MustCompile(`  +`).ReplaceAllString(shown, "  ")
+			}
+			if strings.HasPrefix(name, "leases-") { // offers of strangers end in between
+				shown = regexp.MustCompile(`("?offered"?:) \d+`).ReplaceAllString(shown, "$1 OFFERS")
 			}
 			dhcptest.Golden(t, name, shown)
 		})

@@ -1,5 +1,7 @@
-// Package compare takes DHCP messages apart into named parts and says which of
-// them differ. It knows nothing of who sent a message or why.
+// Package compare holds what two servers answer against each other. It takes
+// messages apart into named parts, pairs the requests of a stream of datagrams
+// with the replies to them, has another server asked the same, and sums up what
+// differs. It neither sends nor receives.
 package compare
 
 import (
@@ -10,9 +12,9 @@ import (
 
 // A Part is a field of a message's header, or an option.
 type Part struct {
-	Code  int // of the option; 0: a field of the header
-	Name  string
-	Value string // in the form that people read; never empty
+	Code  int    `json:"code"` // of the option; 0: a field of the header
+	Name  string `json:"name"`
+	Value string `json:"value"` // in the form that people read; never empty
 }
 
 // Label names a part: an option by its code and its name.
@@ -25,10 +27,10 @@ func (p Part) Label() string {
 
 // A Difference is a part that two messages do not have alike.
 type Difference struct {
-	Code int    // of the option; 0: a field of the header
-	Part string // its label
-	Old  string // empty: the old message lacks it
-	New  string // empty: the new message lacks it
+	Code int    `json:"code"`          // of the option; 0: a field of the header
+	Part string `json:"part"`          // its label
+	Old  string `json:"old,omitempty"` // empty: the old message lacks it
+	New  string `json:"new,omitempty"` // empty: the new message lacks it
 }
 
 // Differences returns what differs between an old message and a new one: in the

@@ -323,7 +323,7 @@ func TestShow6(t *testing.T) {
 	relayed := dhcptest.Through(t, req, "2001:db8::1", "fe80::1", dhcptest.Raw6(dhcpv6.OptionInterfaceID, 'e', '0'), dhcptest.Raw6(dhcpv6.OptionRemoteID, 0, 0, 0, 9, 'r'))
 	r, _ := Read6(relayed)
 	link := netip.MustParseAddr("2001:db8::1")
-	want := Shown{Giaddr: link, Circuit: []byte("e0"), Remote: []byte("r"), Class: []byte("PXE"), Hostname: []byte("nid0001"), Arch: 7, HasArch: true}
+	want := Shown{Giaddr: link, Circuit: []byte("e0"), Remote: []byte("r"), Class: []byte("PXE"), Hostname: []byte("nid0001"), Arch: 7, HasArch: true, DUID: r.Client}
 	if diff := cmp.Diff(want, r.Show(link), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 		t.Errorf("shown (-want +got):\n%s", diff)
 	}

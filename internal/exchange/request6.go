@@ -242,6 +242,9 @@ func (r *Request6) Fields() map[string]any {
 // is the address by which relays name its network.
 func (r *Request6) Show(link netip.Addr) Shown {
 	s := Shown{Giaddr: link}
+	if r.Client != nil {
+		s.DUID = r.Client
+	}
 	if r.Relay != nil {
 		s.Circuit = r.Relay.Options.InterfaceID()
 		if remote := r.Relay.Options.RemoteID(); remote != nil {

@@ -15,6 +15,7 @@ type Shown struct {
 	Circuit, Remote, Class, Hostname []byte
 	Arch                             uint16
 	HasArch                          bool
+	DUID                             interface{ ToBytes() []byte } // of DHCPv6; nil: none
 }
 
 // Show reads what a message shows. relay is its option 82; nil: none.

@@ -8,9 +8,10 @@ type Boot [Up + 1]time.Time
 
 // A boot is a Boot, packed, and how often it was tried.
 type boot struct {
-	began, trying int64          // this boot, and the first of its tries
-	at            [Up + 1]uint32 // ticks from began, and one; 0: the boot did not come there
-	tries         uint16         // boots since the last one that came to its script
+	began int64      // this boot
+	at    [Up]uint32 // by step, from Discover: ticks from began, and one; 0: the boot did not come there
+	tried uint32     // ticks from the first of its tries to began
+	tries uint16     // boots since the last one that came to its script
 }
 
 // come enters that a boot came to a step, the first of another boot or a
@@ -19,25 +20,38 @@ func (b *boot) come(from, to Step, at int64) {
 	if from == NoStep || from == Up || to < from {
 		b.begin(from, at)
 	}
-	b.at[to] = 1 + uint32(min(max(at-b.began, 0)/int64(tick), 1<<32-2))
+	b.at[to-1] = 1 + ticks(at-b.began, 1<<32-2)
 }
 
 func (b *boot) begin(from Step, at int64) {
+	b.tried = ticks(at-b.trying(), 1<<32-1)
 	if from == NoStep || from >= Script {
-		b.tries, b.trying = 0, at
+		b.tries, b.tried = 0, 0
 	}
 	b.tries = min(b.tries+1, 1<<16-2)
-	b.began, b.at = at, [Up + 1]uint32{}
+	b.began, b.at = at, [Up]uint32{}
+}
+
+// trying is when the first of its tries began.
+func (b *boot) trying() int64 { return b.began - int64(b.tried)*int64(tick) }
+
+// came is when the boot came to a step; zero: it did not.
+func (b *boot) came(to Step) time.Time {
+	if to == NoStep || b.at[to-1] == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, b.began+int64(b.at[to-1]-1)*int64(tick))
 }
 
 func (b *boot) show() (shown Boot) {
-	for step, ticks := range b.at {
-		if ticks > 0 {
-			shown[step] = time.Unix(0, b.began+int64(ticks-1)*int64(tick))
-		}
+	for step := range shown {
+		shown[step] = b.came(Step(step))
 	}
 	return shown
 }
+
+// ticks counts those in nanoseconds, and no more than most.
+func ticks(ns, most int64) uint32 { return uint32(min(max(ns, 0)/int64(tick), most)) }
 
 // advance returns how far the boot has come after an event.
 func (r *record) advance(e *Event) Step {

@@ -44,6 +44,13 @@ type Event struct {
 	Bootfile, Rule                  string
 	Octets                          int64
 
+	// What becomes of leases by it: of one, and of more where there are.
+	Lease LeaseState
+	Held  netip.Addr // whose lease
+	More  []netip.Addr
+	Lasts time.Duration // of those that are given
+	Gone  []netip.Addr  // that are refused beside
+
 	// Of an exchange.
 	Known       bool // to SMD
 	Boots, IPXE bool // what kind of client asks
@@ -57,6 +64,7 @@ type Shown struct {
 	Circuit, Remote, Class, Hostname []byte
 	Arch                             uint16
 	HasArch                          bool
+	DUID                             interface{ ToBytes() []byte } // of DHCPv6; nil: none
 }
 
 // A Step is how far a machine's boot has come.

@@ -28,6 +28,103 @@ func ask(mac MAC, after time.Duration, message, verdict string, boot int) Event 
 	}
 }
 
+// leased is an event that makes something of a lease.
+func leased(after time.Duration, state LeaseState, lasts time.Duration, addrs ...string) Event {
+	e := Event{At: noon.Add(after), MAC: one, Plugin: "coresmd", Lease: state, Lasts: lasts, Held: netip.MustParseAddr(addrs[0])}
+	for _, a := range addrs[1:] {
+		e.More = append(e.More, netip.MustParseAddr(a))
+	}
+	return e
+}
+
+// TestLeases has what becomes of leases, event by event.
+func TestLeases(t *testing.T) {
+	t.Parallel()
+	const a, b, c = "192.0.2.11", "2001:db8::11", "2001:db8::12"
+	j := New(Options{})
+	shown := func() string {
+		var text []string
+		j.Leases(func(h Holder) bool {
+			for _, l := range h.Leases {
+				line := fmt.Sprintf("%v %s since %v", l.Addr, [...]string{"none", "offered", "given", "released", "declined", "refused"}[l.State], l.Since.Sub(noon))
+				if !l.Ends.IsZero() {
+					line += fmt.Sprintf(" until %v", l.Ends.Sub(noon))
+				}
+				text = append(text, line)
+			}
+			return true
+		})
+		return strings.Join(text, ", ")
+	}
+	for _, step := range []struct {
+		event Event
+		want  string
+	}{
+		{ask(two, 0, "DISCOVER", "no reply", firmware), ""},
+		{leased(time.Second, Refused, 0, a), ""}, // it never was the machine's
+		{leased(2*time.Second, Offered, 0, a), a + " offered since 2s"},
+		{leased(3*time.Second, Offered, 0, a), a + " offered since 2s"},
+		{leased(4*time.Second, Given, time.Minute, a), a + " given since 4s until 1m4s"},
+		{leased(34*time.Second, Given, time.Minute, a), a + " given since 4s until 1m34s"}, // renewed
+		{leased(50*time.Second, Offered, 0, a), a + " given since 4s until 1m34s"},         // asked anew
+		{leased(2*time.Minute, Given, time.Minute, a), a + " given since 2m0s until 3m0s"}, // too late to renew
+		{leased(4*time.Minute, Offered, 0, a), a + " offered since 4m0s"},                  // it had ended
+		{leased(5*time.Minute, Given, time.Hour, a), a + " given since 5m0s until 1h5m0s"}, //
+		{leased(6*time.Minute, Refused, 0, a), a + " refused since 6m0s"},                  // SMD has another one
+		{leased(7*time.Minute, Given, time.Hour, a), a + " given since 7m0s until 1h7m0s"}, //
+		{leased(8*time.Minute, Declined, 0, a), a + " declined since 8m0s"},                //
+		{leased(9*time.Minute, Given, time.Minute, b, c), a + " declined since 8m0s, " + b + " given since 9m0s until 10m0s, " + c + " given since 9m0s until 10m0s"},
+		{leased(10*time.Minute, Released, 0, b), a + " declined since 8m0s, " + b + " released since 10m0s, " + c + " given since 9m0s until 10m0s"},
+		{leased(11*time.Minute, Given, 200*365*24*time.Hour, c), a + " declined since 8m0s, " + b + " released since 10m0s, " + c + " given since 11m0s until " + time.Unix(1<<32-1, 0).Sub(noon).String()},
+	} {
+		j.note(step.event)
+		if diff := cmp.Diff(step.want, shown()); diff != "" {
+			t.Errorf("after %v (-want +got):\n%s", step.event.At.Sub(noon), diff)
+		}
+	}
+	moved := leased(12*time.Minute, Given, time.Hour, b)
+	moved.Gone = []netip.Addr{netip.MustParseAddr(c), netip.MustParseAddr("2001:db8::99")}
+	j.note(moved)
+	want := a + " declined since 8m0s, " + b + " given since 12m0s until 1h12m0s, " + c + " refused since 12m0s"
+	if diff := cmp.Diff(want, shown()); diff != "" {
+		t.Errorf("another address in the place of one (-want +got):\n%s", diff)
+	}
+	for i := range mostLeases { // the ones that ended go first, then the oldest
+		j.note(leased(20*time.Minute, Given, time.Hour, fmt.Sprint("2001:db8::2", i)))
+	}
+	j.note(leased(20*time.Minute, Given, time.Hour, "2001:db8::28"))
+	var last []string
+	for i := range mostLeases {
+		last = append(last, fmt.Sprintf("2001:db8::2%d given since 20m0s until 1h20m0s", i+1))
+	}
+	if diff := cmp.Diff(strings.Join(last, ", "), shown()); diff != "" {
+		t.Errorf("more than are remembered (-want +got):\n%s", diff)
+	}
+}
+
+type octets []byte
+
+func (o octets) ToBytes() []byte { return o }
+
+// TestHolderDUID has client identifiers: one made of the machine's own MAC, and another one.
+func TestHolderDUID(t *testing.T) {
+	t.Parallel()
+	j := New(Options{Machines: 4})
+	for i, duid := range []octets{{0, 3, 0, 1, 2, 0, 0, 0, 0, 1}, {0, 3, 0, 1, 2, 0, 0, 0, 0, 2}, {0, 4, 1, 2, 3}} {
+		e := leased(0, Given, time.Hour, "2001:db8::11")
+		e.MAC[5], e.Shown.DUID = byte(i+1), duid
+		j.note(e)
+	}
+	var got []string
+	j.Leases(func(h Holder) bool { got = append(got, h.DUID); return true })
+	if diff := cmp.Diff([]string{"00:04:01:02:03", "00:03:00:01:02:00:00:00:00:02", "00:03:00:01:02:00:00:00:00:01"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if n := len(j.store.texts.ids); n != 2 {
+		t.Errorf("%d texts, want one for both that are made of the machine's MAC, and the other", n)
+	}
+}
+
 // The kinds of clients.
 const (
 	noBoot = iota
@@ -218,12 +315,21 @@ func TestOwner(t *testing.T) {
 	fetch(netip.MustParseAddr("::ffff:192.0.2.11"))
 	fetch(other)
 	fetch(netip.MustParseAddr("192.0.2.99"))
-	j.note(ask(MAC{2, 0, 0, 0, 0, 3}, 1, "REQUEST", "ACK", firmware)) // it has the address now
+	three := MAC{2, 0, 0, 0, 0, 3}
+	j.note(ask(three, 1, "REQUEST", "ACK", firmware)) // it has the address now
+	fetch(addr)
+	moved := ask(three, 2, "REQUEST", "ACK", firmware)
+	moved.Addr = netip.MustParseAddr("192.0.2.99")
+	j.note(moved)
+	fetch(moved.Addr)
+	fetch(addr)                                     // it left that: nobody's
+	j.note(ask(one, 3, "REQUEST", "ACK", firmware)) // it has it again
 	fetch(addr)
 	got := map[string][]string{}
 	j.Machines(func(m Machine) bool { got[fmt.Sprint(m.MAC[5])] = lines(m); return true })
 	if diff := cmp.Diff(map[string][]string{
-		"1": {"1 exchange REQUEST ACK", "1 http sent x"}, "2": {"1 http sent x"}, "3": {"1 http sent x", "1 exchange REQUEST ACK"},
+		"1": {"2 exchange REQUEST ACK", "2 http sent x"}, "2": {"1 http sent x"},
+		"3": {"2 http sent x", "1 exchange REQUEST ACK", "1 exchange REQUEST ACK"},
 	}, got); diff != "" {
 		t.Error(diff)
 	}

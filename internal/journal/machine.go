@@ -48,17 +48,18 @@ type Past struct {
 type record struct {
 	mac            MAC
 	known, hasArch bool
+	owns           bool // addr is its own still
 	step           Step
 	arch           uint16
-	class          text
+	class, duid    text
 	giaddr, addr   addr16
 	first, last    int64
-	stepAt         int64
 	boot           boot
 	circuit        string
 	remote         string
 	hostname       string
 	events         []past
+	leases         []grant
 	newer, older   *record // in the list that it is in
 }
 
@@ -106,7 +107,7 @@ func (a addr16) addr() netip.Addr {
 func (r *record) head() Head {
 	h := Head{MAC: r.mac, Known: r.known, Step: r.step, Last: time.Unix(0, r.last), Tries: int(r.boot.tries)}
 	if r.step != NoStep {
-		h.StepAt, h.Trying = time.Unix(0, r.stepAt), time.Unix(0, r.boot.trying)
+		h.StepAt, h.Trying = r.boot.came(r.step), time.Unix(0, r.boot.trying())
 	}
 	return h
 }

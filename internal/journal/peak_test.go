@@ -29,6 +29,7 @@ func TestPeak(t *testing.T) {
 			e := ask(mac, time.Duration(n)*time.Second, fmt.Sprintf("MESSAGE %d", n), "ACK", ipxe)
 			e.Addr = netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 			e.Bootfile = fmt.Sprintf("http://192.0.2.1:8081/boot/v1/bootscript?mac=02:00:%02x:%02x:%02x:01", i>>16, i>>8&255, i&255)
+			e.Lease, e.Held, e.Lasts = Given, e.Addr, time.Hour
 			e.Reason, e.Detail = "not its address", fmt.Sprint("10.0.0.", n, " is")
 			e.Rule = fmt.Sprint("rule ", n)
 			e.Shown = Shown{

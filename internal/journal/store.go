@@ -37,11 +37,12 @@ func (s *store) note(e *Event) {
 	}
 	if step := r.advance(e); step != r.step {
 		r.boot.come(r.step, step, at)
-		r.step, r.stepAt = step, at
+		r.step = step
 	}
 	if e.Leased && e.Addr.IsValid() {
 		s.own(r, pack(e.Addr))
 	}
+	s.lease(r, e)
 	s.news.add(r, e)
 	s.remember(r, s.pack(r, e), at)
 }
@@ -82,10 +83,11 @@ func (s *store) makeRoom() {
 	r := from.oldest
 	from.drop(r)
 	delete(s.machines, r.mac)
-	if s.addrs[r.addr] == r {
+	if r.owns {
 		delete(s.addrs, r.addr)
 	}
 	s.texts.drop(r.class)
+	s.texts.drop(r.duid)
 	for i := range r.events {
 		s.release(&r.events[i])
 	}
@@ -103,10 +105,13 @@ func (s *store) see(r *record, seen *Shown) {
 	if len(seen.Hostname) > 0 {
 		take(&r.hostname, seen.Hostname)
 	}
-	if len(seen.Class) > 0 {
-		class := s.texts.put(string(seen.Class[:min(len(seen.Class), maxText)]))
+	if class := seen.Class[:min(len(seen.Class), maxText)]; len(class) > 0 && string(class) != s.texts.get(r.class) {
+		class := s.texts.put(string(class))
 		s.texts.drop(r.class)
 		r.class = class
+	}
+	if seen.DUID != nil {
+		s.identify(r, seen.DUID.ToBytes())
 	}
 	if seen.HasArch {
 		r.arch, r.hasArch = seen.Arch, true
@@ -115,10 +120,16 @@ func (s *store) see(r *record, seen *Shown) {
 
 // own notes that an address is a machine's now.
 func (s *store) own(r *record, a addr16) {
-	if r.addr != a && s.addrs[r.addr] == r {
+	if r.owns && r.addr == a {
+		return
+	}
+	if r.owns {
 		delete(s.addrs, r.addr)
 	}
-	r.addr = a
+	if before := s.addrs[a]; before != nil {
+		before.owns = false
+	}
+	r.addr, r.owns = a, true
 	s.addrs[a] = r
 }
 

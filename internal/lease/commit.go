@@ -88,7 +88,7 @@ func (t *Table) enqueue(w *write) {
 // gatherTime is the least time between the beginnings of two commits while
 // several clients wait. On a disk that is done sooner they would be many and
 // small, and cost more than the leases.
-const gatherTime = time.Millisecond
+const gatherTime = 5 * time.Millisecond
 
 // run commits what is queued until wake is closed. What comes in during a commit
 // goes into the next one together.
@@ -153,6 +153,9 @@ func (t *Table) conclude(w *write, err error, now tick) {
 	case w.end <= now:
 		w.err = w.refuse
 	default:
+		if s.lease <= now {
+			s.turn(now)
+		}
 		s.lease, s.offer, s.hostname = max(s.lease, w.end), 0, w.hostname
 	}
 	s.pool.settle(s, now)

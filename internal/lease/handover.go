@@ -58,7 +58,7 @@ func (t *Table) room(o Lease, now tick) *slot {
 	}
 	t.disown(s)
 	s.clear()
-	s.client, s.owned, s.hostname = o.Client, true, o.Hostname
+	s.client, s.owned, s.hostname, s.past = o.Client, true, o.Hostname, None
 	t.owned.set(s)
 	return s
 }

@@ -185,6 +185,9 @@ func (t *Table) offer(c Client, pools []*pool) (Lease, bool) {
 	s.client = c
 	if s.lease <= now {
 		s.lease = 0
+		if s.offer <= now {
+			s.turn(now)
+		}
 	}
 	s.offer = now + t.opts.OfferTime
 	s.pool.settle(s, now)
@@ -209,7 +212,7 @@ func (t *Table) assign(c Client, pools []*pool, now tick) *slot {
 		old.pool.settle(old, now)
 	}
 	s.clear()
-	s.client, s.owned, s.hostname = c, true, ""
+	s.client, s.owned, s.hostname, s.past = c, true, "", None
 	t.owned.set(s)
 	return s
 }
@@ -297,6 +300,7 @@ func (t *Table) Release(c Client, addr netip.Addr) bool {
 	}
 	t.remove(s)
 	s.clear()
+	s.over(Released, now)
 	s.pool.settle(s, now)
 	return true
 }
@@ -319,6 +323,7 @@ func (t *Table) Decline(c Client, addr netip.Addr) bool {
 		end = 0
 	}
 	t.block(s, declined, end, now)
+	s.over(Declined, now)
 	return true
 }
 

@@ -197,6 +197,9 @@ func (l *loader) enter(r row, left time.Duration) {
 	}
 	s := p.add(r.addr)
 	s.client, s.owned, s.hostname, s.lease = r.client, true, r.hostname, left
+	if left <= 0 {
+		s.over(Expired, left)
+	}
 	l.table.owned.set(s)
 	p.settle(s, 0)
 }

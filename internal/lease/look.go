@@ -9,14 +9,39 @@ import (
 // longer for somebody who reads than for another client.
 const atOnce = 64
 
-// Leases calls visit for the leases that have not ended, pool by pool, until it
-// returns false. The table goes on meanwhile.
-func (t *Table) Leases(visit func(Lease) bool) {
+// A State is what a client's address is.
+type State uint8
+
+// The states of addresses that a client has or had.
+const (
+	None     State = iota
+	Offered        // until Expires, or being written to the file
+	Bound          // until Expires
+	Expired        // the client gets it back unless somebody else does
+	Released       // by the client
+	Declined       // by the client: somebody else has it; in quarantine until Expires
+)
+
+// String is the name of a state in the API.
+func (s State) String() string {
+	return [...]string{"none", "offered", "bound", "expired", "released", "declined"}[s]
+}
+
+// An Entry is an address with the client that has it, or had it last.
+type Entry struct {
+	Lease
+	State State
+	Since time.Time // that it is in this state; zero: since before the table was opened
+}
+
+// Entries calls visit for the addresses that clients have or had, pool by pool,
+// until it returns false. The table goes on meanwhile.
+func (t *Table) Entries(visit func(Entry) bool) {
 	for _, p := range t.pools {
 		for from := 0; ; from += atOnce {
-			leases, more := t.part(p, from)
-			for _, l := range leases {
-				if !visit(l) {
+			entries, more := t.part(p, from)
+			for _, e := range entries {
+				if !visit(e) {
 					return
 				}
 			}
@@ -27,19 +52,42 @@ func (t *Table) Leases(visit func(Lease) bool) {
 	}
 }
 
-// part returns the leases among some slots of a pool, and whether there are
-// slots behind them.
-func (t *Table) part(p *pool, from int) (leases []Lease, more bool) {
+// part returns the entries of some slots of a pool, and whether there are slots
+// behind them.
+func (t *Table) part(p *pool, from int) (entries []Entry, more bool) {
 	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	end := min(from+atOnce, len(p.order))
 	for _, s := range p.order[min(from, end):end] {
-		if s.lease > now {
-			leases = append(leases, t.show(s, s.lease))
+		if e := t.entry(s, now); e.State != None {
+			entries = append(entries, e)
 		}
 	}
-	return leases, end < len(p.order)
+	return entries, end < len(p.order)
+}
+
+func (t *Table) entry(s *slot, now tick) Entry {
+	state, until, since, dated := s.past, tick(0), s.since, s.dated
+	switch {
+	case s.lease > now:
+		state, until = Bound, s.lease
+	case max(s.offer, s.reserve) > now:
+		state, until = Offered, max(s.offer, s.reserve)
+		since = max(since, s.lease) // that ended under it
+	case s.lease > 0: // nobody has noticed yet
+		state, since, dated = Expired, s.lease, true
+	case s.past == Declined && s.blocked > now:
+		until = s.blocked
+	}
+	e := Entry{Lease: t.show(s, until), State: state}
+	if until == 0 {
+		e.Expires = time.Time{}
+	}
+	if dated {
+		e.Since = t.start.Add(since)
+	}
+	return e
 }
 
 // Peek returns what Acquire would, and changes nothing. Addresses that

@@ -107,6 +107,10 @@ type slot struct {
 	writes  int    // leases being written
 	gen     uint64 // goes up whenever writes under way lose their meaning
 
+	past  State // of a lease that is over; None: there was none
+	since tick  // that it is in its state, if dated
+	dated bool
+
 	kind  kind
 	until tick          // end of all of the above: the heap's key
 	at    int           // index in the heap, -1 outside
@@ -119,6 +123,12 @@ func (s *slot) clear() {
 	s.offer, s.lease, s.reserve, s.blocked, s.writes = 0, 0, 0, 0, 0
 	s.gen++
 }
+
+// turn dates the state that a slot comes to.
+func (s *slot) turn(now tick) { s.past, s.since, s.dated = None, now, true }
+
+// over notes what became of the lease.
+func (s *slot) over(how State, at tick) { s.past, s.since, s.dated = how, at, true }
 
 func (s *slot) judge() kind {
 	switch {
@@ -232,6 +242,9 @@ func (p *pool) expire(now tick) bool {
 			return true
 		}
 		s := p.held[0]
+		if s.lease > 0 {
+			s.over(Expired, s.lease)
+		}
 		s.offer, s.lease, s.blocked = 0, 0, 0
 		p.settle(s, now)
 	}

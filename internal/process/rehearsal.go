@@ -7,10 +7,20 @@ import (
 	"path/filepath"
 )
 
-// A Rehearsal is plugins that answer questions and serve nobody: they bind,
-// write and run nothing, and SMD is read once.
+// A Rehearsal is plugins that answer questions and serve nobody: they bind and
+// write nothing, and what they answer changes, counts and logs nothing.
 type Rehearsal struct {
 	Inventory string // a file or a folder in the place of SMD; empty: SMD
+	Follow    bool   // SMD is looked at as in service; else once, and nothing runs
+}
+
+// PublishedMachines is the name under which Machines are published.
+const PublishedMachines = "machines of SMD"
+
+// Machines tell which machines SMD knows.
+type Machines struct {
+	ID   func(mac [6]byte) string   // component that has the address; empty: none
+	Each func(tell func(id string)) // calls tell for each interface, with its component
 }
 
 // Rehearse makes the plugins that start from now on rehearse.

@@ -338,30 +338,61 @@ type Machines struct {
 	Total    int       `json:"total"`
 }
 
-// Leases are the temporary addresses.
+// Leases are addresses and who has them. Those of machines of SMD are known
+// since the server was started or reloaded, whichever was last.
 type Leases struct {
-	Leases []Lease `json:"leases"` // in the order of their addresses
-	Total  int     `json:"total"`
-	Pools  []Pool  `json:"pools"`
+	Leases []Lease      `json:"leases"` // in the order of their addresses
+	Total  int          `json:"total"`
+	Counts []LeaseCount `json:"counts"` // of all that the question is about, whatever their state
+	Since  time.Time    `json:"since"`  // that those of machines of SMD are known
+	Pools  []Pool       `json:"pools"`
 }
 
-// A Lease is an address in the hands of a stranger.
+// The kinds of leases.
+const (
+	LeaseKnown     = "known"     // given by coresmd to a machine that SMD knows
+	LeaseTemporary = "temporary" // given by bootloop to a stranger
+)
+
+// The states of a lease.
+const (
+	LeaseBound    = "bound"    // until it expires
+	LeaseOffered  = "offered"  // and not taken
+	LeaseExpired  = "expired"  // and not renewed
+	LeaseReleased = "released" // by the machine
+	LeaseDeclined = "declined" // by the machine: somebody else has the address; of a temporary one in quarantine until it expires
+	LeaseRefused  = "refused"  // of a known one: SMD has another address by now
+	LeaseNone     = "none"     // of a known one: SMD has the address, and none of the above happened since Leases.Since
+)
+
+// A Lease is an address and who has it, or had it last.
 type Lease struct {
 	Address  string    `json:"address"`
+	Kind     string    `json:"kind"`
+	State    string    `json:"state"`
+	Since    time.Time `json:"since,omitzero"` // that it is in this state; absent: not known, it was before a start
 	MAC      string    `json:"mac"`            // empty: not known, which is so with DHCPv6 only
+	ID       string    `json:"id,omitempty"`   // the xname; of a machine of SMD
 	DUID     string    `json:"duid,omitempty"` // octets with colons; of DHCPv6
-	IAID     string    `json:"iaid,omitempty"` // four octets in hex; of DHCPv6
-	Expires  time.Time `json:"expires"`
-	Hostname string    `json:"hostname,omitempty"`
-	Pool     string    `json:"pool"` // START-END
+	IAID     string    `json:"iaid,omitempty"` // four octets in hex; of a temporary one of DHCPv6
+	Expires  time.Time `json:"expires,omitzero"`
+	Hostname string    `json:"hostname,omitempty"` // of a known one that it gets, of a temporary one that it calls itself
+	Pool     string    `json:"pool,omitempty"`     // START-END, of a temporary one
+}
+
+// A LeaseCount is how many leases of a kind are in a state.
+type LeaseCount struct {
+	Kind   string `json:"kind"`
+	State  string `json:"state"`
+	Leases int    `json:"leases"`
 }
 
 // PublishedLeases is the name under which a plugin publishes its LeaseView.
 const PublishedLeases = "leases of strangers"
 
-// A LeaseView returns the leases of one machine, or for the zero MAC of all,
-// and no more than limit.
-type LeaseView func(mac [6]byte, limit int) Leases
+// A LeaseView calls visit for all temporary leases, and returns the pools. With
+// a nil visit it does the latter only.
+type LeaseView func(visit func(Lease)) []Pool
 
 // PublishedViews is the name under which a plugin that rehearses publishes its
 // views by their paths, a func(string) View.

@@ -27,7 +27,7 @@ const (
 	idleLimit    = time.Minute
 	maxParameter = 256 // octets of a parameter's value
 	defaultLimit = 1000
-	maxLimit     = 100_000
+	maxLimit     = 1_000_000
 )
 
 // A View answers a question with a value that is written as JSON. An error of

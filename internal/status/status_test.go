@@ -59,7 +59,7 @@ func TestAnswers(t *testing.T) {
 		"no parameters": {"GET", "127.0.0.1", "/api/v1/status?mac=1", "", problem(400, `unknown parameter \"mac\"; wanted none`)},
 		"twice":         {"GET", "127.0.0.1", "/api/v1/leases?machine=1&machine=2&limit=x", "", problem(400, `machine is given 2 times; wanted once`)},
 		"long":          {"GET", "127.0.0.1", "/api/v1/leases?machine=" + strings.Repeat("x", 257), "", problem(400, `machine has 257 octets; wanted at most 256`)},
-		"limit":         {"GET", "127.0.0.1", "/api/v1/leases?limit=0", "", problem(400, `limit \"0\"; wanted a number from 1 to 100000`)},
+		"limit":         {"GET", "127.0.0.1", "/api/v1/leases?limit=0", "", problem(400, `limit \"0\"; wanted a number from 1 to 1000000`)},
 		"escape":        {"GET", "127.0.0.1", "/api/v1/leases?limit=%zz", "", problem(400, `parameters \"limit=%zz\": invalid URL escape \"%zz\"`)},
 		"absent":        {"GET", "127.0.0.1", "/api/v1/unknown", "", problem(404, "no bootloop here")},
 		"broken":        {"GET", "127.0.0.1", "/api/v1/status", "", problem(500, "broken")},
