@@ -38,9 +38,9 @@ func TestCrowd(t *testing.T) {
 			peer  peer
 			scene scene
 		}{
-			{ours, scene{"direct", nil, nil, open, crowds(several, others), 30 * time.Second, false}},
-			{ours, scene{"relayed", nil, nil, relayed, crowds(several, others), 30 * time.Second, false}},
-			{echo, scene{"relayed", nil, nil, relayed, crowds(several, others), 30 * time.Second, false}},
+			{ours, scene{"direct", nil, nil, open, crowds(several, others), 30 * time.Second, sleepy}},
+			{ours, scene{"relayed", nil, nil, relayed, crowds(several, others), 30 * time.Second, sleepy}},
+			{echo, scene{"relayed", nil, nil, relayed, crowds(several, others), 30 * time.Second, sleepy}},
 		} {
 			r, err := s.once(c.scene, c.peer)
 			if err != nil {
@@ -160,5 +160,34 @@ func TestPlot(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
+	}
+}
+
+// TestPerfdhcp reads what perfdhcp prints at its end.
+func TestPerfdhcp(t *testing.T) {
+	t.Parallel()
+	const half = `***Statistics for: %s***
+sent packets: %d
+received packets: %d
+drops: 9
+drops ratio: 0.015 %%
+orphans: 0
+rejected leases: 0
+non unique addresses: 0
+
+min delay: 0.023 ms
+avg delay: %s ms
+max delay: 5.699 ms
+std deviation: 0.310 ms
+collected packets: 0
+
+`
+	first, second := fmt.Sprintf(half, "DISCOVER-OFFER", 6000, 5991, "0.129"), fmt.Sprintf(half, "REQUEST-ACK", 5991, 5990, "0.021")
+	got, err := readExchanges([]byte("Running: perfdhcp\n***Rate statistics***\nRate: 1874.68\n" + first + second))
+	if want := (exchanges{Asked: 11991, Answered: 11981, Delay: 150 * time.Microsecond}); err != nil || got != want {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
+	}
+	if _, err := readExchanges([]byte("perfdhcp: no such option\n")); err == nil || err.Error() != "perfdhcp does not tell of two exchanges:\nperfdhcp: no such option\n" {
+		t.Errorf("%v", err)
 	}
 }

@@ -107,7 +107,11 @@ func (s *stage) once(c scene, p peer) (r record, err error) {
 		if c.duty.stirred {
 			stirred = c.duty.inventory.stir()
 		}
-		r.Results, err = own.play(job(c, p, cmd.Process.Pid))
+		if c.asks == theirs {
+			r.Theirs, err = own.perfdhcp(c.crowds[0])
+		} else {
+			r.Results, err = own.play(job(c, p, cmd.Process.Pid))
+		}
 		r.Memory, r.Peak = proc.Memory(), proc.PeakMemory()
 		return errors.Join(err, stirred(), wrong(r.Results))
 	})
@@ -116,7 +120,7 @@ func (s *stage) once(c scene, p peer) (r record, err error) {
 
 // job is what the crowd does.
 func job(c scene, p peer, pid int) load.Job {
-	j := load.Job{PID: pid, Limit: c.limit, Seed: 1, Awake: c.awake}
+	j := load.Job{PID: pid, Limit: c.limit, Seed: 1, Awake: c.asks == awake}
 	if c.duty.relayed {
 		for n := range relays {
 			j.Relays = append(j.Relays, relay(n))

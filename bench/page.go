@@ -33,6 +33,7 @@ func writePage(o options, l *ledger) error {
 		"Saturation": table(saturationHead, numbers(l, []peer{ours, lines, stock, kea, masq, echo}, saturation[:])),
 		"Bursts":     table(burstHead, numbers(l, []peer{ours, stock, kea}, bursts[:])),
 		"New":        table(newHead, numbers(l, []peer{ours, asks, stock, kea}, newcomers[:])),
+		"Theirs":     table(theirHead, numbers(l, []peer{ours, stock, kea}, exchanged[:])),
 		"Refresh":    table(refreshHead, numbers(l, []peer{ours}, refreshes[:])),
 	})
 	if err != nil {
@@ -56,6 +57,8 @@ var (
 	bursts         = [...]cell{{burstRelayed, took}, {burstRelayed, again}, {burstDirect, took}, {burstDirect, again}, {burstMany, took}, {burstMany, left}, {burstMany, again}, {burstMany, peak}}
 	newHead        = []string{"", "new machines: leases/s", "known machine alone: median, ms", "beside 2,000 new ones a second: median, ms", "99 %, ms"}
 	newcomers      = [...]cell{{strangersScene, rate}, {calmScene, p50}, {busyScene, p50}, {busyScene, p99}}
+	theirHead      = []string{"", "messages", "not answered, of 1,000", "mean of OFFER and ACK together, ms"}
+	exchanged      = [...]cell{{theirScene, asked}, {theirScene, unanswered}, {theirScene, delay}}
 	refreshHead    = []string{"", "no refresh: median, ms", "99 %, ms", "refreshes: median, ms", "99 %, ms", "sent again"}
 	refreshes      = [...]cell{{quietScene, p50}, {quietScene, p99}, {refreshScene, p50}, {refreshScene, p99}, {refreshScene, again}}
 )

@@ -23,6 +23,7 @@ type record struct {
 	Results []load.Result
 	Memory  int64 // resident at the end, in octets
 	Peak    int64 // most resident
+	Theirs  exchanges
 }
 
 func (r record) String() string {
@@ -30,6 +31,9 @@ func (r record) String() string {
 	for _, x := range r.Results {
 		parts = append(parts, fmt.Sprintf("%d leases in %v (%.0f/s), %d open, %d asked again, p50 %v p99 %v worst %v, server %v, crowd %v",
 			x.Leases, x.Took.Round(time.Millisecond), perSecond(x), x.Open, x.Again, x.P50, x.P99, x.Worst, x.Server, x.Self))
+	}
+	if r.Theirs.Asked > 0 {
+		parts = append(parts, r.Theirs.String())
 	}
 	return fmt.Sprintf("%s; %d MB", strings.Join(parts, " | "), r.Memory/1e6)
 }

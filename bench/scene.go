@@ -27,8 +27,17 @@ type scene struct {
 	duty   duty
 	crowds []load.Crowd
 	limit  time.Duration
-	awake  bool // the crowd never sleeps
+	asks   asker
 }
+
+// An asker is a program that plays clients.
+type asker uint8
+
+const (
+	sleepy asker = iota // ours, which sleeps when there is nothing to read
+	awake               // ours, which never sleeps
+	theirs              // Kea's perfdhcp
+)
 
 // names of scenes.
 const (
@@ -43,6 +52,7 @@ const (
 	strangersScene = "strangers"
 	calmScene      = "calm"
 	busyScene      = "busy"
+	theirScene     = "perfdhcp"
 )
 
 // scenes lists all that is measured. part scales the measured times: 1 for
@@ -70,17 +80,18 @@ func scenes(part float64) []scene {
 
 	short, lengthy := 20*time.Second, 65*time.Second
 	return []scene{
-		{relayedScene, []peer{ours, stock, kea, echo}, []peer{lines, masq}, relayed, crowds(saturated), short, false},
-		{awakeScene, []peer{ours, stock, kea, echo}, nil, relayed, crowds(saturated), short, true},
-		{directScene, []peer{ours, stock, kea}, []peer{masq}, usual, crowds(saturated), short, false},
-		{burstRelayed, []peer{ours, stock, kea}, nil, relayed, crowds(burst), lengthy, false},
-		{burstDirect, []peer{ours, stock, kea}, nil, usual, crowds(burst), lengthy, false},
-		{burstMany, []peer{ours}, []peer{stock, kea}, large, crowds(many), lengthy, false},
-		{quietScene, []peer{ours}, nil, large, crowds(long), short, false},
-		{refreshScene, []peer{ours}, nil, looking, crowds(long), short, false},
-		{strangersScene, []peer{ours, stock, kea}, []peer{asks}, open, crowds(strange), short, false},
-		{calmScene, []peer{ours, stock, kea}, nil, open, crowds(paced), short, false},
-		{busyScene, []peer{ours, stock, kea}, nil, open, crowds(newcomers, paced), short, false},
+		{relayedScene, []peer{ours, stock, kea, echo}, []peer{lines, masq}, relayed, crowds(saturated), short, sleepy},
+		{awakeScene, []peer{ours, stock, kea, echo}, nil, relayed, crowds(saturated), short, awake},
+		{directScene, []peer{ours, stock, kea}, []peer{masq}, usual, crowds(saturated), short, sleepy},
+		{burstRelayed, []peer{ours, stock, kea}, nil, relayed, crowds(burst), lengthy, sleepy},
+		{burstDirect, []peer{ours, stock, kea}, nil, usual, crowds(burst), lengthy, sleepy},
+		{burstMany, []peer{ours}, []peer{stock, kea}, large, crowds(many), lengthy, sleepy},
+		{quietScene, []peer{ours}, nil, large, crowds(long), short, sleepy},
+		{refreshScene, []peer{ours}, nil, looking, crowds(long), short, sleepy},
+		{strangersScene, []peer{ours, stock, kea}, []peer{asks}, open, crowds(strange), short, sleepy},
+		{calmScene, []peer{ours, stock, kea}, nil, open, crowds(paced), short, sleepy},
+		{theirScene, []peer{ours, stock, kea}, nil, relayed, crowds(known), short, theirs},
+		{busyScene, []peer{ours, stock, kea}, nil, open, crowds(newcomers, paced), short, sleepy},
 	}
 }
 

@@ -60,6 +60,13 @@ func peak(r record) float64  { return float64(r.Peak) / 1e6 }
 func p50(r record) float64   { return milliseconds(known(r).P50) }
 func p99(r record) float64   { return milliseconds(known(r).P99) }
 
+// The values of what perfdhcp tells.
+func asked(r record) float64 { return float64(r.Theirs.Asked) }
+func delay(r record) float64 { return milliseconds(r.Theirs.Delay) }
+func unanswered(r record) float64 {
+	return 1000 * float64(r.Theirs.Asked-r.Theirs.Answered) / float64(max(r.Theirs.Asked, 1))
+}
+
 func known(r record) load.Result { return r.Results[len(r.Results)-1] }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

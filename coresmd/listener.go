@@ -194,6 +194,7 @@ func (s *service) told() status.Options {
 		Events:   v.events,
 		Overview: v.overview,
 		Search:   v.search,
+		Capture:  v.capture,
 		OnPanic: func(value any, r *http.Request) {
 			s.metrics.panics.Inc()
 			s.log.WithFields(logrus.Fields{"path": printable(r.URL.Path), "panic": value}).Error("a question to the status listener ended in a panic")

@@ -2,12 +2,19 @@ package coresmd
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/OpenCHAMI/coresmd/internal/dhcptest"
 	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/OpenCHAMI/coresmd/internal/record"
+	"github.com/OpenCHAMI/coresmd/internal/status"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -108,5 +115,79 @@ func TestRecordWord(t *testing.T) {
 	want := "recorder: two directives of one process differ: record=1MiB, and record=2MiB"
 	if err := other.startRecorder(); err == nil || err.Error() != want {
 		t.Errorf("%v\nwant %s", err, want)
+	}
+}
+
+// TestCapture has the recorded packets of machines asked for: by any word, and
+// those that nobody can tell whose they are with all.
+func TestCapture(t *testing.T) {
+	t.Parallel()
+	b := six(known(t, "record=1MiB"))
+	v := &views{service: b.plugin.service}
+	ring, _ := process.Find[*record.Ring](b.p, record.Shared)
+	of := func(mac string) []byte { return dhcptest.Request4(t, mac, discover).ToBytes() }
+	relayed6 := dhcptest.Through(t, dhcptest.Request6(t, "02:00:00:00:00:77", solicit, na(1)), "2001:db8:1::1", "fe80::9", dhcptest.LinkLayer(node))
+	all := map[string][]byte{
+		"node":      of(node),
+		"node in 6": dhcptest.Request6(t, node, solicit, na(1)).ToBytes(),
+		"relayed":   relayed6.ToBytes(),
+		"stranger":  of(strange),
+		"malformed": []byte("no message"),
+		"broken 6":  {12, 0},
+		"cut":       of(node)[:100],
+	}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		x := record.Exchange{Request: all[name], V6: name == "relayed" || strings.Contains(name, "6")}
+		x.Decide("test", name, "")
+		ring.Add(&x)
+	}
+	for word, want := range map[string]string{
+		"":                  "broken 6, cut, malformed, node, node in 6, relayed, stranger",
+		node:                "cut, node, node in 6, relayed",
+		"0200.0000.0001":    "cut, node, node in 6, relayed",
+		"192.0.2.11":        "cut, node, node in 6, relayed",
+		"nid0001":           "cut, node, node in 6, relayed",
+		"x3000c0s0b0n0":     "cut, node, node in 6, relayed",
+		strange:             "stranger",
+		"02:00:00:00:00:98": "404 nothing is recorded of 02:00:00:00:00:98; 7 exchanges of others are",
+		"nid0815":           `404 nothing is known of "nid0815"`,
+	} {
+		params := status.Params{"machine": word}
+		if word == "" {
+			params = status.Params{}
+		}
+		var file bytes.Buffer
+		got := fmt.Sprint("404 ", v.capture(params, &file))
+		if file.Len() > 0 {
+			got = comments(t, &file)
+		}
+		if got != want {
+			t.Errorf("%q: %s\nwant %s", word, got, want)
+		}
+	}
+	off := &views{service: known(t).plugin.service}
+	want := "no packets are recorded; wanted record= in the directive coresmd, such as record=64MiB"
+	if err := off.capture(status.Params{}, io.Discard); err == nil || err.Error() != want {
+		t.Errorf("off: %v\nwant %s", err, want)
+	}
+}
+
+// comments are the verdicts in a file.
+func comments(t *testing.T, file io.Reader) string {
+	t.Helper()
+	r, err := record.NewReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for {
+		d, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return strings.Join(all, ", ")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, strings.TrimPrefix(d.Comment, "test: "))
 	}
 }

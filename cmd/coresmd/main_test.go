@@ -93,7 +93,7 @@ func serve(folder string) error {
 		}
 	}
 	scripts := httptest.NewServer(http.NotFoundHandler()) // ends with the process
-	known, err := coresmd.Plugin.Setup4("svc_base_uri=file://"+folder, "ipxe_uri="+scripts.URL, "tftp=off", "http_socket="+folder+"/socket",
+	known, err := coresmd.Plugin.Setup4("svc_base_uri=file://"+folder, "ipxe_uri="+scripts.URL, "tftp=off", "http_socket="+folder+"/socket", "record=1MiB",
 		"subnet=192.0.2.0/24", "rule=name:quiet,id:x3000c0s2b0n0,ignore:true", "rule=type:Node,hostname:nid{04d}")
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ const (
 	PathBoots    = "/api/v1/boots"
 	PathAnswers  = "/api/v1/answers"
 	PathEvents   = "/api/v1/events"
+	PathPcap     = "/api/v1/pcap" // not JSON either
 )
 
 // A Problem is the answer to a request that has none, with an HTTP status of

@@ -46,24 +46,29 @@ func NewClient(server string) (*Client, error) {
 // Get asks one of the paths of the API and reads the answer into to. What the
 // server refuses is an error with its words.
 func (c *Client) Get(ctx context.Context, path string, params Params, to any) error {
+	resp, err := c.ask(ctx, path, params)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	return answered(resp, to)
+}
+
+func (c *Client) ask(ctx context.Context, path string, params Params) (*http.Response, error) {
 	query := make(url.Values, len(params))
 	for name, value := range params {
 		query.Set(name, value)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path+"?"+query.Encode(), nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	resp, err := c.http.Do(req)
-	if err != nil {
-		var inner *url.Error // it repeats the whole question
-		if errors.As(err, &inner) {
-			err = inner.Err
-		}
-		return err
+	var inner *url.Error // it repeats the whole question
+	if errors.As(err, &inner) {
+		err = inner.Err
 	}
-	defer resp.Body.Close()
-	return answered(resp, to)
+	return resp, err
 }
 
 func answered(resp *http.Response, to any) error {

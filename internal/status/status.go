@@ -48,6 +48,8 @@ type Options struct {
 	// Overview and Search are what the page shows.
 	Overview func(context.Context) Overview
 	Search   func(ctx context.Context, word string) Search
+	// Capture tells recorded packets, of PathPcap.
+	Capture Capture
 }
 
 // A Server answers requests. It only reads.
@@ -114,6 +116,9 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		if v := recover(); v != nil {
+			if v == http.ErrAbortHandler { //nolint:errorlint // it is a value, not an error that was returned
+				panic(v)
+			}
 			if s.opts.OnPanic != nil {
 				s.opts.OnPanic(v, r)
 			}
@@ -167,6 +172,8 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 		s.page.file(w, r)
 	case PathEvents:
 		s.stream.ServeHTTP(w, r)
+	case PathPcap:
+		s.pcap(w, r)
 	default:
 		s.view(w, r)
 	}
@@ -184,15 +191,21 @@ func (s *Server) view(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer, err := view(r.Context(), params)
-	var problem *problemError
-	switch {
-	case errors.As(err, &problem):
-		refuse(w, problem.Status, problem.Detail)
-	case err != nil:
-		refuse(w, http.StatusInternalServerError, err.Error())
-	default:
-		write(w, http.StatusOK, answer)
+	if err != nil {
+		failed(w, err)
+		return
 	}
+	write(w, http.StatusOK, answer)
+}
+
+// failed answers a question that has no answer.
+func failed(w http.ResponseWriter, err error) {
+	var problem *problemError
+	if errors.As(err, &problem) {
+		refuse(w, problem.Status, problem.Detail)
+		return
+	}
+	refuse(w, http.StatusInternalServerError, err.Error())
 }
 
 // A problemError is the answer to a question that has none.

@@ -245,3 +245,52 @@ func TestLeave(t *testing.T) {
 	cancel()
 	running.Wait()
 }
+
+// TestPcap has packets written, refused, and cut off.
+func TestPcap(t *testing.T) {
+	t.Parallel()
+	s := New(Options{Capture: func(q Params, w io.Writer) error {
+		switch q["machine"] {
+		case "nobody":
+			return Absent("nothing is known of %q", q["machine"])
+		case "broken":
+			fmt.Fprint(w, strings.Repeat("some of the pack", 10_000))
+			return errors.New("broken")
+		}
+		fmt.Fprintf(w, "packets of %q", q["machine"])
+		return nil
+	}})
+	listener := httptest.NewServer(s)
+	defer listener.Close()
+	client, err := NewClient(listener.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		params    Params
+		want, err string
+	}{
+		"all":     {nil, `packets of ""`, ""},
+		"one":     {Params{"machine": "x y"}, `packets of "x y"`, ""},
+		"nobody":  {Params{"machine": "nobody"}, "", `nothing is known of "nobody"`},
+		"cut off": {Params{"machine": "broken"}, "", "reading the packets: unexpected EOF"},
+		"wrong":   {Params{"mac": "1"}, "", `unknown parameter "mac"; wanted one of machine`},
+	} {
+		var got strings.Builder
+		err := client.Pcap(t.Context(), c.params, &got)
+		if text := fmt.Sprint(err); (c.err == "") != (err == nil) || err != nil && text != c.err {
+			t.Errorf("%s: %v, want %s", name, err, c.err)
+		}
+		if c.err == "" && got.String() != c.want {
+			t.Errorf("%s: %q, want %q", name, got.String(), c.want)
+		}
+	}
+	resp, err := http.Get(listener.URL + PathPcap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if got := resp.Header.Get("Content-Type"); got != "application/x-pcapng" {
+		t.Errorf("content type %q", got)
+	}
+}

@@ -1,0 +1,113 @@
+package test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/OpenCHAMI/coresmd/internal/dhcptest"
+	"github.com/google/go-cmp/cmp"
+)
+
+// tshark reads a file, and prints these fields of each packet; checksums are checked. A line
+// that was there before is left out: clients repeat themselves.
+func tshark(t *testing.T, file string, fields ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	args := []string{"-r", file, "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-T", "fields", "-E", "separator=|", "-E", "occurrence=f"}
+	for _, f := range fields {
+		args = append(args, "-e", f)
+	}
+	out, err := exec.CommandContext(ctx, "tshark", args...).Output()
+	if err != nil {
+		t.Fatalf("tshark: %v\n%s", err, out)
+	}
+	var lines []string
+	for line := range strings.Lines(string(out)) {
+		if line = strings.TrimRight(line, "\n"); !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// Whoever asks directly, through a relay, by DHCPv6 or what nobody can read, is in the file that
+// Wireshark reads: who, to whom, what was decided, with checksums that are right.
+func TestLoopRecords(t *testing.T) {
+	t.Parallel()
+	s := newSite6(t)
+	far := s.farSite()
+	s.addNode(1, "192.0.2.11")
+	s.addNode(2, "198.51.100.12")
+	s.addNode(3, "2001:db8::13")
+	words := s.words("http_addr="+statusAddr, "record=1MiB", "subnet=192.0.2.0/24", "subnet=198.51.100.0/24,router:198.51.100.1", "subnet=2001:db8::/64")
+	config := s.chain(words, "bootloop: lease_file="+s.file+" subnet=192.0.2.0/24,pool:192.0.2.200-192.0.2.220") + s.config6("coresmd: "+words)
+	dhcptest.StartCoreDHCP6(s.server, dhcptest.CoreDHCPBinary(t), config)
+	s.ready("ok")
+
+	dhcptest.Udhcpc(s.host(1), "eth0", dhcptest.ClientOptions{})
+	dhcptest.Udhcpc(s.far(far, 2), "eth0", dhcptest.ClientOptions{})
+	dhcptest.StartDhclient6(s.host6(s.lan, 3), "eth0").WaitEvent(dhcptest.EventBound6, dhcptest.BindTimeout)
+	strange(t, dhcptest.Udhcpc(s.host(4), "eth0", dhcptest.ClientOptions{}))
+	enemy := s.net.Namespace("enemy")
+	enemy.Attach(s.lan, "eth0", dhcptest.MAC(0x66), netip.MustParsePrefix("192.0.2.66/24"))
+	conn, err := enemy.ListenPacket("udp4", ":68")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.WriteTo([]byte("no message"), &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 67}); err != nil {
+		t.Fatal(err)
+	}
+
+	file := filepath.Join(t.TempDir(), "all.pcapng")
+	var got string
+	dhcptest.Eventually(t, takesUp, func() error { // the last packet may be on its way
+		if out, status := s.command("pcap", "all", "-w", file); status != 0 {
+			t.Fatalf("pcap: status %d: %s", status, out)
+		}
+		got = tshark(t, file, "frame.interface_name", "ip.src", "ipv6.src", "udp.srcport", "ip.dst", "ipv6.dst", "udp.dstport",
+			"ip.checksum.status", "udp.checksum.status", "dhcp.hw.mac_addr", "dhcp.option.dhcp", "dhcpv6.msgtype", "frame.packet_flags_direction", "frame.comment")
+		if !strings.Contains(got, "malformed") {
+			return fmt.Errorf("what is malformed is not there:\n%s", got)
+		}
+		return nil
+	})
+	want := `eth0|0.0.0.0||68|255.255.255.255||67|1|1|02:00:00:00:00:01|1||0x00000001|coresmd: OFFER
+eth0|192.0.2.1||67|192.0.2.11||68|1|1|02:00:00:00:00:01|2||0x00000002|coresmd: OFFER
+eth0|0.0.0.0||68|255.255.255.255||67|1|1|02:00:00:00:00:01|3||0x00000001|coresmd: ACK
+eth0|192.0.2.1||67|192.0.2.11||68|1|1|02:00:00:00:00:01|5||0x00000002|coresmd: ACK
+eth0|192.0.2.2||67|192.0.2.1||67|1|1|02:00:00:00:00:02|1||0x00000001|coresmd: OFFER
+eth0|192.0.2.1||67|198.51.100.1||67|1|1|02:00:00:00:00:02|2||0x00000002|coresmd: OFFER
+eth0|192.0.2.2||67|192.0.2.1||67|1|1|02:00:00:00:00:02|3||0x00000001|coresmd: ACK
+eth0|192.0.2.1||67|198.51.100.1||67|1|1|02:00:00:00:00:02|5||0x00000002|coresmd: ACK
+eth0||fe80::ff:fe00:3|546||ff02::1:2|547||1|||1|0x00000001|coresmd: ADVERTISE
+eth0||fe80::ff:fe00:100|547||fe80::ff:fe00:3|546||1|||2|0x00000002|coresmd: ADVERTISE
+eth0||fe80::ff:fe00:3|546||ff02::1:2|547||1|||3|0x00000001|coresmd: REPLY
+eth0||fe80::ff:fe00:100|547||fe80::ff:fe00:3|546||1|||7|0x00000002|coresmd: REPLY
+eth0|0.0.0.0||68|255.255.255.255||67|1|1|02:00:00:00:00:04|1||0x00000001|coresmd: passed on: unknown machine\nbootloop: OFFER
+eth0|192.0.2.1||67|192.0.2.200||68|1|1|02:00:00:00:00:04|2||0x00000002|bootloop: OFFER
+eth0|0.0.0.0||68|255.255.255.255||67|1|1|02:00:00:00:00:04|3||0x00000001|coresmd: passed on: unknown machine\nbootloop: ACK
+eth0|192.0.2.1||67|192.0.2.200||68|1|1|02:00:00:00:00:04|5||0x00000002|bootloop: ACK
+eth0|192.0.2.66||68|192.0.2.1||67|1|1||||0x00000001|coredhcp: no reply: malformed
+`
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got, want := tshark(t, file, "frame.interface_description"), "networks 192.0.2.1/24 2001:db8::1/64 fe80::ff:fe00:100/64\n"; got != want {
+		t.Errorf("interface %q, want %q", got, want)
+	}
+	one := filepath.Join(t.TempDir(), "one.pcapng")
+	s.command("pcap", "nid0001", "-w", one)
+	if got, want := tshark(t, one, "dhcp.option.hostname", "dhcp.ip.your"), "|0.0.0.0\nnid0001|192.0.2.11\n"; got != want {
+		t.Errorf("of one machine:\n%s", got)
+	}
+}
