@@ -22,7 +22,10 @@ func (h *handler6) receiving(x *exchange6) []netip.Prefix {
 	case len(x.from.Networks) > 0:
 		return x.from.Networks
 	}
-	own, _ := h.own.Find(h.serverAddr6, time.Now())
+	own, err := h.own.Find(h.serverAddr6, time.Now())
+	if err != nil && h.rehearses && h.serverAddr6.IsValid() {
+		return []netip.Prefix{netip.PrefixFrom(h.serverAddr6, h.serverAddr6.BitLen())} // of the host that is to have it
+	}
 	return own
 }
 
