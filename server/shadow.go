@@ -210,7 +210,7 @@ func (s *shadow) tap(ctx context.Context, i ifaces.Interface) error {
 	if s.taps[i.Index] != nil || ctx.Err() != nil {
 		return nil
 	}
-	t, err := sniff.Open(i.Name)
+	t, err := sniff.Open(i.Interface)
 	if err != nil {
 		return err
 	}

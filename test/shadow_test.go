@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -139,7 +140,7 @@ func (s *shadowing) text() string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	text := regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d `).ReplaceAllString(string(octets), "TIME ")
+	text := regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d `).ReplaceAllString(string(octets), "TIME ")
 	// A client may not hear the first reply to it.
 	text = regexp.MustCompile(`, \d+ times`).ReplaceAllString(text, "")
 	text = regexp.MustCompile(`(datagrams|sent again): \d+`).ReplaceAllString(text, "$1: N")
@@ -325,6 +326,70 @@ func (s *shadowing) readLines() {
 	}
 }
 
+// On the host of a relay both sides of it are heard, and each exchange is one. On the client's
+// side alone the replies that the relay passes on say which relay it is.
+func TestLoopShadowRelay(t *testing.T) {
+	t.Parallel()
+	s := newWiring(t)
+	far, relay := s.net.Wire("far"), s.net.Namespace("relay")
+	relay.Attach(far, "eth0", dhcptest.MAC(0x200), netip.PrefixFrom(farGateway, 24))
+	relay.Attach(s.lan, "eth1", dhcptest.MAC(0x201), netip.PrefixFrom(relayIP, 24))
+	relay.Forward()
+	s.server.IP("route", "add", "198.51.100.0/24", "via", relayIP.String())
+	dhcptest.StartDhcrelay(relay, "eth0", "eth1", serverIP)
+	incumbents[0].start(s)
+	config := shadowConfig("192.0.2.1", "svc_base_uri=file://"+shadowInventory(t)+" lease_time=20m", t.TempDir())
+	both := shadowIn(relay, t, config)
+	one := shadowIn(relay, t, config, "--shadow-interface", "eth0")
+	four := s.net.Namespace("host4")
+	four.Attach(far, "eth0", dhcptest.MAC(4))
+	dhcptest.Udhcpc(four, "eth0", dhcptest.ClientOptions{})
+	for _, shadow := range []*shadowing{both, one} {
+		shadow.wait(`REQUEST`)
+		shadow.end()
+	}
+	want := `TIME x3000c0s4b0n0 02:00:00:00:00:04 DISCOVER, relay 198.51.100.1: different
+    192.0.2.1: OFFER of 198.51.100.14
+        file: old.efi -> nothing
+    we: OFFER of 198.51.100.14 by coresmd
+TIME x3000c0s4b0n0 02:00:00:00:00:04 REQUEST (selecting), relay 198.51.100.1: different
+    192.0.2.1: ACK of 198.51.100.14
+        file: old.efi -> nothing
+    we: ACK of 198.51.100.14 by coresmd
+`
+	for name, text := range map[string]string{"both sides": both.text(), "the client's side": one.text()} {
+		lines, _, _ := strings.Cut(text, "\n\n")
+		if diff := cmp.Diff(want, lines+"\n"); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// A burst of 10,000 machines is heard whole.
+func TestLoopShadowBurst(t *testing.T) {
+	t.Parallel()
+	s := newWiring(t)
+	folder := dhcptest.Inventory(t, "[]", `{"Components":[]}`)
+	shadow := shadowIn(s.server, t, shadowConfig("192.0.2.1", "svc_base_uri=file://"+folder, t.TempDir()))
+	tap := s.host(1).Tap("eth0")
+	carried(t, tap, s.server.Tap("eth0"))
+	const machines = 10_000
+	for n := range machines {
+		discover := dhcptest.Request4(t, dhcptest.MAC(n).String(), dhcpv4.MessageTypeDiscover)
+		tap.Send(toAll(67, discover.ToBytes()))
+	}
+	dhcptest.Eventually(t, 30*time.Second, func() error {
+		if got := strings.Count(shadow.text(), "ours only"); got != machines {
+			return fmt.Errorf("%d of %d", got, machines)
+		}
+		return nil
+	})
+	shadow.end()
+	if text := shadow.text(); !strings.Contains(text, fmt.Sprintf("\n%d exchanges of %d clients in DURATION", machines, machines)) || strings.Contains(text, "not heard") {
+		t.Errorf("%s", text[strings.LastIndex(text, "\n\n"):])
+	}
+}
+
 // What cannot be is said, and nothing is begun.
 func TestLoopShadowMistakes(t *testing.T) {
 	t.Parallel()
@@ -400,6 +465,30 @@ func TestLoopShadow6(t *testing.T) {
 	dhcptest.Golden(t, "shadow/dnsmasq6", beside.text())
 }
 
+// toAll is a frame from the first machine to all, to a port.
+func toAll(port uint16, payload []byte) []byte {
+	return dhcptest.UDP{
+		Src: dhcptest.MAC(1), Dst: layers.EthernetBroadcast, From: netip.MustParseAddrPort("0.0.0.0:68"),
+		To: netip.AddrPortFrom(netip.MustParseAddr("255.255.255.255"), port), Payload: payload,
+	}.Frame()
+}
+
+// carried waits until what is sent on one tap arrives at others.
+func carried(t *testing.T, from *dhcptest.Tap, to ...*dhcptest.Tap) {
+	t.Helper()
+	for _, tap := range to {
+		dhcptest.Eventually(t, 10*time.Second, func() error {
+			frame := toAll(9, []byte("hello"))
+			frame[35] = 9 // from port 9 too: not a port of DHCP
+			from.Send(frame)
+			if _, ok := tap.ReceiveUDP(9, 100*time.Millisecond); !ok {
+				return errors.New("the wire does not carry yet")
+			}
+			return nil
+		})
+	}
+}
+
 // Where a packet is seen on several interfaces it is one packet, and the client's network is
 // that of the interface which has an address: a bridge, not its port. What comes in a VLAN is
 // not of the trunk's network. Fragments and garbage are counted.
@@ -420,21 +509,16 @@ func TestLoopShadowInterfaces(t *testing.T) {
 
 	tap := s.host(1).Tap("eth0")
 	discover := dhcptest.Request4(t, dhcptest.MAC(1).String(), dhcpv4.MessageTypeDiscover)
-	frame := func(payload []byte) []byte {
-		return dhcptest.UDP{
-			Src: dhcptest.MAC(1), Dst: layers.EthernetBroadcast, From: netip.MustParseAddrPort("0.0.0.0:68"),
-			To: netip.MustParseAddrPort("255.255.255.255:67"), Payload: payload,
-		}.Frame()
-	}
-	tap.Send(frame(discover.ToBytes()))
-	tap.Send(frame([]byte("garbage")))
-	fragment := frame(make([]byte, 300))
+	carried(t, tap, s.server.Tap("br0"), trunk.Tap("eth0"))
+	tap.Send(toAll(67, discover.ToBytes()))
+	tap.Send(toAll(67, []byte("garbage")))
+	fragment := toAll(67, make([]byte, 300))
 	fragment[20] |= 0x20 // more fragments
 	binary.BigEndian.PutUint16(fragment[24:], 0)
 	binary.BigEndian.PutUint16(fragment[24:], ^dhcptest.Sum(fragment[14:34]))
 	tap.Send(fragment)
 	discover.TransactionID = dhcpv4.TransactionID{7}
-	tap.Send(slices.Insert(frame(discover.ToBytes()), 12, 0x81, 0, 0, 7)) // in VLAN 7
+	tap.Send(slices.Insert(toAll(67, discover.ToBytes()), 12, 0x81, 0, 0, 7)) // in VLAN 7
 
 	bridged.wait(`(?s)DISCOVER.*DISCOVER`)
 	trunked.wait(`(?s)DISCOVER.*DISCOVER`)

@@ -143,7 +143,7 @@ func find(parts []Part, label string) string {
 // differ more lines behind it.
 func (x *Exchange) Text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s: %s\n", x.Time.Local().Format("15:04:05"), x.head(), x.verdict())
+	fmt.Fprintf(&b, "%s %s: %s\n", x.Time.Local().Format(time.DateTime), x.head(), x.verdict())
 	if x.Result == Same || x.Result == Identity || x.Result == Nobody && x.Ours.Reason == "" {
 		return b.String()
 	}
