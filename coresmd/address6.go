@@ -26,6 +26,15 @@ func (h *handler6) receiving(x *exchange6) []netip.Prefix {
 	return own
 }
 
+// rehearsed is where a direct request to a configuration comes in: by the
+// interface with server_addr6, which may be one of another host.
+func (h *handler6) rehearsed() []netip.Prefix {
+	if _, err := h.own.Find(h.serverAddr6, time.Now()); err == nil || !h.rehearses || !h.serverAddr6.IsValid() {
+		return nil
+	}
+	return []netip.Prefix{netip.PrefixFrom(h.serverAddr6, h.serverAddr6.BitLen())}
+}
+
 // address returns the address of this server that stands in URLs; invalid: it
 // is not known.
 func (h *handler6) address(x *exchange6) netip.Addr {

@@ -153,7 +153,7 @@ func suspicious(page string) (list []string) {
 			bad := token.Data == "img" || token.Data == "iframe" || token.Data == "script" && len(token.Attr) == 0
 			for _, a := range token.Attr {
 				leads := slices.Contains([]string{"href", "src", "action"}, a.Key)
-				bad = bad || strings.HasPrefix(a.Key, "on") || a.Key == "style" || leads && a.Val != "data:," && (!strings.HasPrefix(a.Val, "/") || strings.HasPrefix(a.Val, "//"))
+				bad = bad || strings.HasPrefix(a.Key, "on") || a.Key == "style" || leads && a.Val != "data:," && !strings.HasPrefix(a.Val, "#") && (!strings.HasPrefix(a.Val, "/") || strings.HasPrefix(a.Val, "//"))
 			}
 			if bad {
 				list = append(list, token.String())
@@ -172,7 +172,7 @@ func TestPage(t *testing.T) {
 	b.plugin.transferred(bootfile.Transfer{Client: netip.MustParseAddrPort("192.0.2.11:2070"), Name: markup, Outcome: bootfile.Missing})
 	for target, want := range map[string][]string{
 		"/": {
-			`<title>coresmd`, `<dt>Machines in SMD</dt><dd>8</dd>`, `<dd>fresh<small>`, `<h2>Stuck: 1</h2>`,
+			`<title>coresmd`, `<dt>Machines in SMD</dt><dd>8</dd>`, `<dd>fresh <small>`, `<h2>Stuck: 1</h2>`,
 			`<h2>Unknown machines: 1</h2>`, `<h2>Faults of the inventory: 5</h2>`, `<td data-of="Asked">tftp</td>`,
 			`<a href="/?machine=02%3a00%3a00%3a00%3a00%3a01">x3000c0s0b0n0</a>`, `&lt;script&gt;alert(1)&lt;/script&gt;`,
 		},

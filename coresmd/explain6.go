@@ -83,6 +83,9 @@ func (h *handler6) try(e *explained, kind dhcpv6.MessageType, addr netip.Addr, s
 		return nil // it was made with one
 	}
 	resp, from, by := h.prepare(e, req, inner)
+	if len(from.Networks) == 0 && !req.IsRelay() {
+		from.Networks = h.rehearsed()
+	}
 	prepared, _ := resp.(*dhcpv6.Message)
 	x := &exchange6{req: req, inquiry: inquiry{from: from, dry: true}}
 	if by != "" {

@@ -90,8 +90,21 @@ func (e *explained) elsewhere(f *found) {
 		f.add(severe, e.mend(smd.Fault{Kind: smd.NoAddress, MAC: e.mac.String()}), "SMD has no IPv6 address for %s", e.who())
 		return
 	}
-	if x.relayed.IsValid() && !x.linked {
+	switch {
+	case x.linked:
+	case x.relayed.IsValid():
 		f.add(severe, "declare the network of the relay with subnet=", "%s lies in no declared network: %s gets no answer there", e.place, e.who())
+		return
+	case e.place == untold && e.rehearses:
+		f.add(doubtful, "ask with --giaddr, an address of its network; or name the server's own address there with server_addr6=",
+			"%s asks directly, and a configuration does not say on which network; SMD's addresses for it: %s", e.who(), strings.Join(texts(x.machine.Addrs), ", "))
+		return
+	case e.place == untold:
+		f.add(severe, "name this server's own address on its network with server_addr6=",
+			"%s asks directly, and nobody tells on which network; SMD's addresses for it: %s", e.who(), strings.Join(texts(x.machine.Addrs), ", "))
+		return
+	default:
+		f.add(severe, "declare the network of that address with subnet=", "%s lies in no declared network: %s gets no address there", e.place, e.who())
 		return
 	}
 	f.add(severe, e.mend(smd.Fault{Kind: smd.NoAddress, MAC: e.mac.String()}),

@@ -273,6 +273,9 @@ func (h *handler6) describe(x *exchange6) {
 	x.described(h.boot.File6(x.boot, x.server, x.told.Bootfile, h.iPXEScript(&x.inquiry)))
 }
 
+// untold stands for a network that nobody names.
+const untold = "nobody tells where it asks from"
+
 // where says where the client asks from.
 func (x *exchange6) where() string {
 	if x.relayed.IsValid() {
@@ -281,7 +284,7 @@ func (x *exchange6) where() string {
 	if a := link.Receiving6(x.from.Networks); a.IsValid() {
 		return "receiving address " + a.String()
 	}
-	return "nobody tells where it asks from"
+	return untold
 }
 
 // fields are those that the line of an exchange begins with.

@@ -61,6 +61,7 @@ func (o *office) take() error { return o.say(inOffice + strconv.Itoa(os.Getpid()
 type keeper struct {
 	conn    *net.UnixConn
 	server  int           // its process id
+	last    int           // exit status of the child that ended last
 	words   <-chan string // of servers; closed when none is left
 	signals chan os.Signal
 }
@@ -146,34 +147,47 @@ type exit struct {
 	status int
 }
 
-// follow returns the exit status of the server after the end of a process: ok
-// is false as long as there is a server, whose end is told next.
-func (k *keeper) follow(ended exit, exits chan<- exit) (status int, ok bool) {
-	k.hearAll()
-	k.listen()
-	if ended.id == k.server {
-		return ended.status, true
+// anyChild stands for all children in what is buried.
+const anyChild = -1
+
+// bury takes notice of children that have ended: of one, or of any. It returns
+// the exit status of the server when that has ended: over. Who serves may be no
+// child of this process yet, but one of a server before it that still sends
+// files: each becomes one when its parent ends, which may not be in their order.
+// A server whose parent has buried it is over when nobody is left: the parent
+// ended as it did.
+func (k *keeper) bury(which int) (status int, over bool) {
+	for {
+		var how unix.WaitStatus
+		id, err := unix.Wait4(which, &how, unix.WNOHANG, nil)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return k.last, which == anyChild
+		case id == 0:
+			return 0, false
+		}
+		if k.ended(exit{id, exitStatus(how)}) {
+			return k.last, true
+		}
 	}
-	// It is a child of this process now, unless it has ended before its
-	// predecessor, which then ended as it did.
-	go func() { exits <- await(k.server, ended) }()
-	return 0, false
 }
 
-// await waits for the end of a child. One that is none ended as the one before.
-func await(id int, before exit) exit {
-	var status unix.WaitStatus
-	_, err := unix.Wait4(id, &status, 0, nil)
-	for errors.Is(err, unix.EINTR) {
-		_, err = unix.Wait4(id, &status, 0, nil)
+// ended takes notice of the end of a child, and says whether it was the server.
+// One that has left the office has said before who serves in its place.
+func (k *keeper) ended(child exit) bool {
+	k.last = child.status
+	k.hearAll()
+	k.listen()
+	return child.id == k.server
+}
+
+func exitStatus(how unix.WaitStatus) int {
+	if how.Signaled() {
+		return 128 + int(how.Signal())
 	}
-	switch {
-	case err != nil:
-		return exit{id, before.status}
-	case status.Signaled():
-		return exit{id, 128 + int(status.Signal())}
-	}
-	return exit{id, status.ExitStatus()}
+	return how.ExitStatus()
 }
 
 // graceLimit is how long a server that has ended may still be heard of.

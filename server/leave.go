@@ -101,9 +101,10 @@ func (l *life) leaveFirst(next *successor, left <-chan struct{}) int {
 	k := newKeeper(l.keeperConn, next.cmd.Process.Pid)
 	signal.Stop(l.signals)
 	l.passSignals(next)
-	exits := make(chan exit, 1)
-	go func() { <-next.died; exits <- next.exit() }()
+	died, children := next.died, make(chan os.Signal, 1)
+	signal.Notify(children, syscall.SIGCHLD)
 	for {
+		over, status := false, 0
 		select {
 		case word, ok := <-k.words:
 			k.heard(word, ok)
@@ -112,10 +113,21 @@ func (l *life) leaveFirst(next *successor, left <-chan struct{}) int {
 		case <-left:
 			left = nil
 			l.forget()
-		case e := <-exits:
-			if status, ended := k.follow(e, exits); ended {
-				return status
+		case <-died:
+			died = nil
+			if over, status = k.ended(next.exit()), k.last; !over {
+				status, over = k.bury(anyChild)
 			}
+		case <-children:
+			switch {
+			case died == nil:
+				status, over = k.bury(anyChild)
+			case k.server != next.cmd.Process.Pid: // which is waited for already
+				status, over = k.bury(k.server)
+			}
+		}
+		if over {
+			return status
 		}
 	}
 }

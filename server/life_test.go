@@ -20,6 +20,8 @@ import (
 	"github.com/coredhcp/coredhcp/handler"
 	"github.com/coredhcp/coredhcp/logger"
 	"github.com/coredhcp/coredhcp/plugins"
+	rangeplugin "github.com/coredhcp/coredhcp/plugins/range"
+	"github.com/coredhcp/coredhcp/plugins/serverid"
 	"github.com/google/go-cmp/cmp"
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv6"
@@ -31,8 +33,10 @@ const behaviour = "TEST_SUCCESSOR"
 
 // TestMain is the successor's program too.
 func TestMain(m *testing.M) {
-	if err := plugins.RegisterPlugin(&answering); err != nil {
-		panic(err)
+	for _, p := range []*plugins.Plugin{&answering, &breaking, &serverid.Plugin, &rangeplugin.Plugin} {
+		if err := plugins.RegisterPlugin(p); err != nil {
+			panic(err)
+		}
 	}
 	if os.Getenv(heritageEnv) != "" {
 		os.Exit(succeed(os.Getenv(behaviour)))
@@ -48,6 +52,17 @@ var answering = plugins.Plugin{Name: "answering", Setup4: func(words ...string) 
 	return func(_, resp *dhcpv4.DHCPv4) (*dhcpv4.DHCPv4, bool) {
 		resp.YourIPAddr = net.ParseIP(words[0])
 		return resp, true
+	}, nil
+}}
+
+// breaking panics at the second request.
+var breaking = plugins.Plugin{Name: "breaking", Setup4: func(...string) (handler.Handler4, error) {
+	asked := 0
+	return func(_, resp *dhcpv4.DHCPv4) (*dhcpv4.DHCPv4, bool) {
+		if asked++; asked == 2 {
+			panic("the second request")
+		}
+		return resp, false
 	}, nil
 }}
 

@@ -199,7 +199,7 @@ func TestPage(t *testing.T) {
 		s.addNode(n, fmt.Sprintf("192.0.2.%d", 10+n))
 	}
 	s.addNode(10)
-	dhcptest.StartCoreDHCP(s.server, dhcptest.CoreDHCPBinary(t), s.chain(s.words("http_addr="+statusAddr, "subnet=192.0.2.0/24", "rule=type:Node,hostname:nid{04d}"),
+	dhcp := dhcptest.StartCoreDHCP(s.server, dhcptest.CoreDHCPBinary(t), s.chain(s.words("http_addr="+statusAddr, "ready_age=20s", "subnet=192.0.2.0/24", "rule=type:Node,hostname:nid{04d}"),
 		"bootloop: lease_file="+t.TempDir()+"/leases.db subnet=192.0.2.0/24,pool:192.0.2.200-192.0.2.209"))
 	s.ready("ok")
 	wire := s.tester()
@@ -226,11 +226,19 @@ func TestPage(t *testing.T) {
 	b.shows("#stuck", "no request for it came", takesUp)
 	b.shows("#faults", "x3000c0s10b0n0", takesUp)
 	b.picture("overview")
+	for _, part := range []string{"stuck", "unknown", "faults"} {
+		see(b, chromedp.Click(chromedp.CSS(fmt.Sprintf("#totals a[href='#%s']", part))))
+		if got := see(b, chromedp.Evaluate[string]("location.hash")); got != "#"+part {
+			t.Errorf("the tile of %s leads to %q", part, got)
+		}
+	}
 
 	see(b, chromedp.Click(chromedp.CSS("#stuck tbody a")))
 	b.shows("#machine", "x3000c0s2b0n0 nid0002", takesUp)
 	b.shows("#machine", "DISCOVER is answered with OFFER of 192.0.2.12 (coresmd)", takesUp)
 	b.picture("machine")
+	b.run("document.querySelectorAll('details').forEach(d => { d.open = true })")
+	b.picture("details")
 	search := func(word string) {
 		see(b, chromedp.SetValue(chromedp.CSS("input[name=machine]"), word))
 		see(b, chromedp.Click(chromedp.CSS("form button")))
@@ -243,9 +251,17 @@ func TestPage(t *testing.T) {
 	}
 	search("x3000c0s")
 	b.shows("#machine", `10 machines that fit "x3000c0s"`, takesUp)
+	b.picture("found")
 	b.run("history.back()")
 	b.shows("#machine", "x3000c0s5b0n0 nid0005", takesUp)
 	b.quiet()
+
+	s.smd.Stop()
+	b.shows("#state", "not ready", time.Minute)
+	b.shows("#state", "ready_age is 20s", takesUp)
+	b.picture("not-ready")
+	s.smd.Start()
+	b.shows("#totals", "fresh", time.Minute)
 
 	tell(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	see(b, chromedp.Navigate(b.url+"/?machine=nid0005"))
@@ -256,6 +272,16 @@ func TestPage(t *testing.T) {
 		}
 	}
 	b.quiet()
+
+	tell(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: false})
+	see(b, chromedp.Navigate(b.url+"/"))
+	b.shows("#live", "live", takesUp)
+	dhcp.Stop()
+	b.shows("#live", "no connection: what is shown is old", takesUp)
+	if class := see(b, chromedp.Evaluate[string]("document.getElementById('live').className")); class != "bad" {
+		t.Errorf("that what is shown is old is written as %q", class)
+	}
+	b.picture("gone")
 }
 
 // A hundred thousand machines, each of them stuck: the page opens in a second.
@@ -271,6 +297,7 @@ func TestPageOfManyMachines(t *testing.T) {
 `, manyMachines(t, many), statusAddr))
 	s.ready("ok")
 	s.allAsk(many)
+	s.allStuck(many)
 	b := s.browse()
 	see(b, chromedp.Navigate(b.url+"/")) // the first look is the start of the browser, too
 	var took []float64
@@ -286,6 +313,7 @@ func TestPageOfManyMachines(t *testing.T) {
 	if ms := took[len(took)/2]; ms > 1000 {
 		t.Errorf("half of the looks take longer than %.0f ms", ms)
 	}
+	b.shows("#totals", "Stuck\n"+s.stuck(), takesUp)
 	b.picture("many")
 	b.quiet()
 }
@@ -330,4 +358,25 @@ func (s *site) allAsk(n int) {
 		}
 		return err
 	})
+}
+
+// allStuck waits until nearly all machines are stuck: for a minute they are only slow.
+func (s *site) allStuck(n int) {
+	s.t.Helper()
+	dhcptest.Eventually(s.t, 2*time.Minute, func() error {
+		if stuck := s.boots().Stuck; stuck < n*95/100 {
+			return fmt.Errorf("%d machines are stuck", stuck)
+		}
+		return nil
+	})
+}
+
+func (s *site) stuck() string { return fmt.Sprint(s.boots().Stuck) }
+
+func (s *site) boots() (boots status.Boots) {
+	s.t.Helper()
+	if err := json.Unmarshal([]byte(s.told(status.PathBoots+"?limit=1")), &boots); err != nil {
+		s.t.Fatal(err)
+	}
+	return boots
 }

@@ -472,6 +472,61 @@ func TestKeeper(t *testing.T) {
 	})
 }
 
+// TestReloadBesideTransfers reloads again while processes that have left still send files, and the
+// older one is done first: who serves then is no child of the keeper yet.
+func TestReloadBesideTransfers(t *testing.T) {
+	t.Parallel()
+	l := newLooped(t)
+	l.addNode(1, "192.0.2.11")
+	text := strings.Repeat("0123456789abcdef", 100)
+	if err := os.WriteFile(filepath.Join(l.tftp, "file"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := l.serveFile(l.chainOf("", tenAddresses))
+	host := l.net.Namespace("tftp")
+	host.Attach(l.lan, "eth0", dhcptest.MAC(9), netip.MustParsePrefix("192.0.2.9/24"))
+	begin := func() (finish func()) {
+		conn, err := host.ListenPacket("udp4", "192.0.2.9:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		from := ask69(t, conn, []byte("\x00\x01file\x00octet\x00"), net.UDPAddrFromAddrPort(netip.AddrPortFrom(serverIP, 69)), "\x00\x03\x00\x01"+text[:512])
+		return func() {
+			from = ask69(t, conn, []byte{0, 4, 0, 1}, from, "\x00\x03\x00\x02"+text[512:1024])
+			from = ask69(t, conn, []byte{0, 4, 0, 2}, from, "\x00\x03\x00\x03"+text[1024:1536])
+			from = ask69(t, conn, []byte{0, 4, 0, 3}, from, "\x00\x03\x00\x04"+text[1536:])
+			_, _ = conn.WriteTo([]byte{0, 4, 0, 4}, from)
+		}
+	}
+	ends := func(id int) {
+		t.Helper()
+		dhcptest.Eventually(t, 20*time.Second, func() error {
+			if err := syscall.Kill(id, 0); !errors.Is(err, syscall.ESRCH) {
+				return fmt.Errorf("process %d has not ended: %v", id, err)
+			}
+			return nil
+		})
+	}
+	second := s.reload()
+	first := begin()
+	third := s.reload()
+	later := begin()
+	s.reload()
+	first()
+	ends(second)
+	compare(t, nodeLease(1, "192.0.2.11"), dhcptest.Udhcpc(l.host(1), "eth0", dhcptest.ClientOptions{}))
+	later()
+	ends(third)
+	if err := syscall.Kill(s.reload(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	var exit *exec.ExitError
+	if err := s.Wait(20 * time.Second); !errors.As(err, &exit) || exit.ExitCode() != 128+9 {
+		t.Errorf("the server was killed: %v, want exit status 137", err)
+	}
+}
+
 // children returns the processes whose parent is this one.
 func children(t *testing.T, id int) (ids []int) {
 	t.Helper()

@@ -150,26 +150,46 @@ func TestOffline(t *testing.T) {
     - coresmd: svc_base_uri=https://smd.example.org ipxe_base_uri=http://127.0.0.1:1 tftp_dir=files server_addr6=2001:db8::1
     - bootloop: lease_file=leases.db subnet=2001:db8::/64,pool:2001:db8::1:0-2001:db8::1:ff
 `)
+	const declared = `svc_base_uri=https://smd.example.org ipxe_base_uri=http://127.0.0.1:1 tftp=off subnet=192.0.2.0/24 subnet=2001:db8::/64 subnet=2001:db8:1::/64`
+	both := `server4:
+  plugins:
+    - server_id: 192.0.2.1
+    - coresmd: ` + declared + `
+server6:
+  plugins:
+    - server_id: LL 02:00:00:00:01:00
+    - dns: 2001:db8::53
+    - coresmd: ` + declared + `
+    - bootloop: lease_file=leases6.db subnet=2001:db8:1::/64,pool:2001:db8:1::1000-2001:db8:1::1fff subnet=2001:db8::/64,pool:2001:db8::1000-2001:db8::1fff
+`
+	write(t, filepath.Join(folder, "both.yaml"), both)
+	write(t, filepath.Join(folder, "both-addr6.yaml"), strings.ReplaceAll(both, "tftp=off", "tftp=off server_addr6=2001:db8::1"))
 	before := tree(t, folder)
 	for name, words := range map[string]string{
-		"offline":          "explain 02:00:00:00:00:01 -c config.yaml --inventory inventory --arch 7",
-		"offline-loader":   "explain nid0001 -c config.yaml --inventory inventory --arch 11",
-		"offline-six":      "explain x3000c0s0b0n0 -c six.yaml --inventory inventory --message solicit --arch 7",
-		"offline-file6":    "explain 02:00:00:00:00:77 -c six.yaml --inventory inventory --message solicit",
-		"offline-four":     "explain x3000c0s0b0n0 -c six.yaml --inventory inventory --message discover",
-		"offline-alike":    "explain 02:00:00:00:00:11 -c config.yaml --inventory inventory",
-		"offline-stranger": "explain 02:00:00:00:00:99 -c config.yaml --inventory inventory",
-		"offline-file":     "explain 02:00:00:00:00:77 -c config.yaml --inventory inventory",
-		"offline-lint":     "lint -c config.yaml --inventory inventory",
-		"offline-no-smd":   "explain nid0001 -c no-smd.yaml",
-		"offline-absent2":  "lint -c config.yaml --inventory absent",
-		"offline-empty":    "lint -c config.yaml --inventory empty",
-		"offline-none":     "lint -c none.yaml",
-		"offline-wrong":    "lint -c wrong.yaml",
-		"offline-words":    "explain nid0001 -c words.yaml",
-		"offline-broken":   "lint -c broken.yaml",
-		"offline-absent":   "lint -c absent.yaml",
-		"offline-no-file":  "lint --inventory inventory",
+		"offline-direct6":          "explain nid0001 -c both.yaml --inventory inventory --message solicit",
+		"offline-addr6":            "explain nid0001 -c both-addr6.yaml --inventory inventory --message renew",
+		"offline-renew6":           "explain nid0001 -c both.yaml --inventory inventory --message renew --giaddr 2001:db8::fe",
+		"offline-elsewhere6":       "explain nid0001 -c both.yaml --inventory inventory --giaddr 2001:db8:1::fe",
+		"offline-direct-stranger6": "explain 02:00:00:00:00:99 -c both-addr6.yaml --inventory inventory --message solicit",
+		"offline-stranger6":        "explain 02:00:00:00:00:99 -c both.yaml --inventory inventory --message request --giaddr 2001:db8:1::fe",
+		"offline":                  "explain 02:00:00:00:00:01 -c config.yaml --inventory inventory --arch 7",
+		"offline-loader":           "explain nid0001 -c config.yaml --inventory inventory --arch 11",
+		"offline-six":              "explain x3000c0s0b0n0 -c six.yaml --inventory inventory --message solicit --arch 7",
+		"offline-file6":            "explain 02:00:00:00:00:77 -c six.yaml --inventory inventory --message solicit",
+		"offline-four":             "explain x3000c0s0b0n0 -c six.yaml --inventory inventory --message discover",
+		"offline-alike":            "explain 02:00:00:00:00:11 -c config.yaml --inventory inventory",
+		"offline-stranger":         "explain 02:00:00:00:00:99 -c config.yaml --inventory inventory",
+		"offline-file":             "explain 02:00:00:00:00:77 -c config.yaml --inventory inventory",
+		"offline-lint":             "lint -c config.yaml --inventory inventory",
+		"offline-no-smd":           "explain nid0001 -c no-smd.yaml",
+		"offline-absent2":          "lint -c config.yaml --inventory absent",
+		"offline-empty":            "lint -c config.yaml --inventory empty",
+		"offline-none":             "lint -c none.yaml",
+		"offline-wrong":            "lint -c wrong.yaml",
+		"offline-words":            "explain nid0001 -c words.yaml",
+		"offline-broken":           "lint -c broken.yaml",
+		"offline-absent":           "lint -c absent.yaml",
+		"offline-no-file":          "lint --inventory inventory",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -5,9 +5,11 @@
 package compare
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // A Part is a field of a message's header, or an option.
@@ -80,12 +82,16 @@ func octets(value []byte) string {
 	if len(value) == 0 {
 		return "(empty)"
 	}
-	for _, b := range value {
+	text := bytes.TrimRight(value, "\x00") // some servers end texts so
+	for _, b := range text {
 		if b < ' ' || b > '~' {
 			return "0x" + hex.EncodeToString(value)
 		}
 	}
-	return string(value)
+	if len(text) == 0 {
+		return "0x" + hex.EncodeToString(value)
+	}
+	return string(text) + strings.Repeat(`\x00`, len(value)-len(text))
 }
 
 // printable escapes what does not print.

@@ -34,7 +34,7 @@ func TestParts4(t *testing.T) {
 		dhcpv4.WithMessageType(dhcpv4.MessageTypeOffer), dhcpv4.WithNetmask(net.CIDRMask(24, 32)),
 		dhcpv4.WithRouter(ip("192.0.2.254"), ip("192.0.2.253")), dhcpv4.WithLeaseTime(3600),
 		raw(26, 0x23, 0x28), raw(28, 192, 0, 2, 255), raw(43, 6, 1, 8, 255), raw(80), raw(3+200, 'a'), raw(58, 1),
-		raw(119, 7, 'e', 'x', 'a', 'm', 'p', 'l', 'e', 3, 'o', 'r', 'g', 0), raw(121, 24, 198, 51, 100, 192, 0, 2, 254), raw(12, 'n', '1'),
+		raw(119, 7, 'e', 'x', 'a', 'm', 'p', 'l', 'e', 3, 'o', 'r', 'g', 0), raw(121, 24, 198, 51, 100, 192, 0, 2, 254), raw(12, 'n', '1'), raw(15, 'o', 'r', 'g', 0), raw(16, 0, 0),
 	)
 	d.ServerHostName, d.BootFileName = "boot", "ipxe\n.efi"
 	want := []Part{
@@ -48,6 +48,8 @@ func TestParts4(t *testing.T) {
 		{1, "Subnet Mask", "255.255.255.0"},
 		{3, "Router", "192.0.2.254 192.0.2.253"},
 		{12, "Host Name", "n1"},
+		{15, "Domain Name", `org\x00`},
+		{16, "Swap Server", "0x0000"},
 		{26, "Interface MTU", "9000"},
 		{28, "Broadcast Address", "192.0.2.255"},
 		{43, "Vendor Specific Information", "0x060108ff"},

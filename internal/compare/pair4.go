@@ -16,7 +16,7 @@ func (p *Pairing) add4(d *Datagram) bool {
 	if err != nil {
 		return false
 	}
-	k := key{kind: uint8(m.MessageType()), client: string(m.ClientHWAddr), relay: addr(m.GatewayIPAddr)}
+	k := key{client: string(m.ClientHWAddr), relay: addr(m.GatewayIPAddr)}
 	copy(k.xid[:], m.TransactionID[:])
 	switch m.OpCode {
 	case dhcpv4.OpcodeBootRequest:
@@ -24,7 +24,9 @@ func (p *Pairing) add4(d *Datagram) bool {
 			return false
 		}
 		if p.opts.Ask4 != nil {
-			p.request(k, m.HopCount, &request4{m}, d)
+			r := &request4{m}
+			k.kind = kind{uint8(m.MessageType()), r.shape()}
+			p.request(k, m.HopCount, r, d)
 		}
 		return true
 	case dhcpv4.OpcodeBootReply:
@@ -53,11 +55,7 @@ func (p *Pairing) answered4(k key, m *dhcpv4.DHCPv4, d *Datagram) bool {
 	if kinds == nil {
 		return false
 	}
-	keys := make([]key, 0, len(kinds))
-	for _, kind := range kinds {
-		k.kind = uint8(kind)
-		keys = append(keys, k)
-	}
+	keys := k.each(kinds)
 	r := reply4(m)
 	if r.Server == "" {
 		r.Server = d.From.Addr().String()
@@ -77,6 +75,19 @@ func (p *Pairing) answered4(k key, m *dhcpv4.DHCPv4, d *Datagram) bool {
 		x.behind(p, m.GatewayIPAddr)
 	}
 	return true
+}
+
+// each returns the key with the kinds that requests with these messages have.
+func (k key) each(messages []dhcpv4.MessageType) []key {
+	var keys []key
+	for _, message := range messages {
+		for state := range uint8(shapes) {
+			if k.kind = (kind{uint8(message), state}); state == 0 || message == dhcpv4.MessageTypeRequest {
+				keys = append(keys, k)
+			}
+		}
+	}
+	return keys
 }
 
 // behind notes that a request, seen as its client sent it, goes through a relay,
@@ -107,6 +118,20 @@ func (m *request4) describe(x *Exchange, d *Datagram) {
 	x.Client, x.XID = m.ClientHWAddr.String(), strings.TrimPrefix(m.TransactionID.String(), "0x")
 	x.Message, x.State = messages4[m.MessageType()], m.state(d)
 	x.Relay, x.Hostname = addr(m.GatewayIPAddr), printable(m.HostName())
+}
+
+// shapes is how many shapes a DHCPREQUEST has.
+const shapes = 3
+
+// shape tells the states of a DHCPREQUEST apart, whoever it is sent to.
+func (m *request4) shape() uint8 {
+	switch {
+	case m.MessageType() != dhcpv4.MessageTypeRequest, m.Options.Has(dhcpv4.OptionServerIdentifier):
+		return 0
+	case addr(m.ClientIPAddr) != "":
+		return 1
+	}
+	return 2
 }
 
 // state is the state that a request shows (RFC 2131 section 4.3.2).

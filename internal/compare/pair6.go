@@ -20,7 +20,7 @@ func (p *Pairing) add6(d *Datagram) bool {
 	if err != nil || inner == nil {
 		return false
 	}
-	k := key{six: true, kind: uint8(inner.MessageType), client: client6(inner)}
+	k := key{six: true, kind: kind{message: uint8(inner.MessageType)}, client: client6(inner)}
 	copy(k.xid[:], inner.TransactionID[:])
 	hops, outer := uint8(0), m.Type()
 	if relay, ok := m.(*dhcpv6.RelayMessage); ok {
@@ -79,8 +79,8 @@ func clientless(m dhcpv6.DHCPv6, peer netip.Addr) string {
 
 func (p *Pairing) answered6(k key, kinds []dhcpv6.MessageType, inner *dhcpv6.Message, d *Datagram) {
 	keys := make([]key, 0, len(kinds))
-	for _, kind := range kinds {
-		k.kind = uint8(kind)
+	for _, message := range kinds {
+		k.kind.message = uint8(message)
 		if _, passed := p.relayed[k]; passed && k.relay == "" {
 			p.counts.Copies++
 			return

@@ -21,6 +21,13 @@ type Datagram struct {
 	Payload   []byte
 }
 
+// placed says that the interface has an address that a server would answer from.
+func (d *Datagram) placed() bool {
+	return slices.ContainsFunc(d.Networks, func(p netip.Prefix) bool {
+		return p.Addr().Is4() == d.To.Addr().Is4() && !p.Addr().IsLinkLocalUnicast()
+	})
+}
+
 // An Answer is what we make of a request. At most one of the two messages is
 // there.
 type Answer struct {
@@ -86,10 +93,17 @@ type Counts struct {
 // A key is what a reply has in common with its request.
 type key struct {
 	six    bool
-	kind   uint8 // message type of the request
+	kind   kind
 	xid    [4]byte
 	client string // hardware address, or DUID
 	relay  string // the relay nearest to the server; empty: none
+}
+
+// A kind is what a request is: its message type, and of a DHCPREQUEST the state
+// that it shows. A client may renew in the transaction in which it selected.
+type kind struct {
+	message uint8
+	state   uint8
 }
 
 // A pending is an exchange that may still get replies.
@@ -231,7 +245,7 @@ func (p *Pairing) again(x *pending, hops uint8, m message, d *Datagram) {
 	switch {
 	case same:
 		p.counts.Copies++
-		if len(x.datagram.Networks) == 0 && len(d.Networks) > 0 {
+		if !x.datagram.placed() && d.placed() {
 			x.datagram.Interface, x.datagram.Index, x.datagram.Networks = d.Interface, d.Index, d.Networks
 			p.ask(x, m)
 		}
@@ -256,21 +270,23 @@ func (p *Pairing) ask(x *pending, m message) {
 	x.Ours.Plugin, x.Ours.Reason = a.Plugin, a.Reason
 }
 
-// reply takes a reply to one of these requests.
+// reply takes a reply to the latest of these requests.
 func (p *Pairing) reply(keys []key, r Reply) *pending {
+	var latest *pending
 	for _, k := range keys {
-		x := p.open[k]
-		if x == nil {
-			continue
+		if x := p.open[k]; x != nil && (latest == nil || x.datagram.Time.After(latest.datagram.Time)) {
+			latest = x
 		}
-		known := slices.ContainsFunc(x.Replies, func(other Reply) bool { return other.Server == r.Server })
-		if !known && len(x.Replies) < mostSecond {
-			x.Replies = append(x.Replies, r)
-		}
-		return x
 	}
-	p.counts.Strays++
-	return nil
+	if latest == nil {
+		p.counts.Strays++
+		return nil
+	}
+	known := slices.ContainsFunc(latest.Replies, func(other Reply) bool { return other.Server == r.Server })
+	if !known && len(latest.Replies) < mostSecond {
+		latest.Replies = append(latest.Replies, r)
+	}
+	return latest
 }
 
 // replyOf writes a reply down.

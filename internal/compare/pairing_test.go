@@ -141,6 +141,11 @@ func TestPairing(t *testing.T) {
 	w.see("br0", client4, all4, r)
 	w.see("br0", other4, back4, reply(t, r, ack, "192.0.2.9", "192.0.2.1", hour))
 
+	// It renews, in the transaction in which it selected.
+	r = ask(t, request, 1, dhcpv4.WithClientIP(ip("192.0.2.1")))
+	w.seeNow("br0", "192.0.2.1:68", "192.0.2.9:67", r.ToBytes())
+	w.seeNow("br0", other4, "192.0.2.1:68", reply(t, r, ack, "192.0.2.9", "192.0.2.1", short).ToBytes())
+
 	// Another address and lease time, the request sent twice, the offer not seen.
 	r = ask(t, request, 2, option(dhcpv4.OptServerIdentifier(ip("192.0.2.9"))), option(dhcpv4.OptRequestedIPAddress(ip("192.0.2.77"))), option(dhcpv4.OptHostName("two")))
 	w.see("br0", client4, all4, r)
@@ -186,12 +191,13 @@ func TestPairing(t *testing.T) {
 	})
 	dhcptest.Golden(t, "afternoon", w.told.String()+sum.Text())
 	want := []string{
-		"DISCOVER 02:00:00:00:00:01 50:0.0.0.0 54:0.0.0.0 giaddr:0.0.0.0 on br0",
+		"DISCOVER 02:00:00:00:00:01 50:<nil> 54:<nil> giaddr:0.0.0.0 on br0",
 		"REQUEST 02:00:00:00:00:01 50:192.0.2.1 54:192.0.2.1 giaddr:0.0.0.0 on br0",
-		"DISCOVER 02:00:00:00:00:02 50:0.0.0.0 54:0.0.0.0 giaddr:0.0.0.0 on br0",
+		"REQUEST 02:00:00:00:00:01 50:<nil> 54:<nil> giaddr:0.0.0.0 on br0",
+		"DISCOVER 02:00:00:00:00:02 50:<nil> 54:<nil> giaddr:0.0.0.0 on br0",
 		"REQUEST 02:00:00:00:00:02 50:192.0.2.2 54:192.0.2.1 giaddr:0.0.0.0 on br0",
 	}
-	if diff := cmp.Diff(strings.ReplaceAll(strings.Join(want, "\n"), "0.0.0.0 54:0.0.0.0", "<nil> 54:<nil>"), strings.Join(w.asked[:4], "\n")); diff != "" {
+	if diff := cmp.Diff(strings.Join(want, "\n"), strings.Join(w.asked[:5], "\n")); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}
 }

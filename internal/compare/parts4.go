@@ -76,7 +76,7 @@ var forms4 = map[uint8]func(value []byte) string{
 	1: addrs, 3: addrs, 6: addrs, 28: addrs, 42: addrs, 50: addrs, 54: addrs,
 	26: number, 57: number,
 	51: seconds, 58: seconds, 59: seconds,
-	53:  kind,
+	53:  messageType,
 	119: domains,
 	121: routes,
 }
@@ -116,7 +116,7 @@ func seconds(value []byte) string {
 	return (time.Duration(binary.BigEndian.Uint32(value)) * time.Second).String()
 }
 
-func kind(value []byte) string {
+func messageType(value []byte) string {
 	if len(value) != 1 {
 		return ""
 	}

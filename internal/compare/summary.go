@@ -195,8 +195,8 @@ func (s *Summary) Text() string {
 	if s.Machines > 0 {
 		line("%s in SMD, %d of them not heard%s", plural(s.Machines, "machine"), len(s.Silent), names(s.Silent))
 	}
-	line("%s: %d malformed, %d replies to nothing, %d seen twice, %d sent again%s", plural(s.Datagrams, "datagram"),
-		s.Malformed, s.Strays, s.Copies, s.Repeated, early(s.Early))
+	line("datagrams: %d, of which malformed: %d, replies to nothing: %d, seen twice: %d, sent again: %d%s",
+		s.Datagrams, s.Malformed, s.Strays, s.Copies, s.Repeated, early(s.Early))
 	return b.String()
 }
 
@@ -216,7 +216,7 @@ func early(n int) string {
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; %d exchanges ended before their time, because there were too many", n)
+	return fmt.Sprintf("; exchanges that ended before their time, because there were too many: %d", n)
 }
 
 func names(ids []string) string {

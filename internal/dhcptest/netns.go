@@ -158,6 +158,22 @@ func (ns *Namespace) Attach(wire *Wire, iface string, mac net.HardwareAddr, addr
 	ns.IP("link", "set", iface, "up")
 }
 
+// Mirror copies what passes the n-th port of the wire, both ways, to an interface of ns
+// that has no address and is silent by itself.
+func (w *Wire) Mirror(n int, ns *Namespace, iface string) {
+	ns.t.Helper()
+	ns.Run("sysctl", "-q", "-w", "net.ipv6.conf.default.disable_ipv6=1")
+	port, copies := fmt.Sprintf("p%d", n), "m"+iface
+	run(ns.t, "ip", "link", "add", iface, "netns", ns.Name, "type", "veth", "peer", "name", copies, "netns", w.ns.Name)
+	w.ns.Run("sysctl", "-q", "-w", "net.ipv6.conf."+copies+".disable_ipv6=1")
+	w.ns.IP("link", "set", copies, "up")
+	ns.IP("link", "set", iface, "up")
+	w.ns.Run("tc", "qdisc", "add", "dev", port, "clsact")
+	for _, direction := range []string{"ingress", "egress"} {
+		w.ns.Run("tc", "filter", "add", "dev", port, direction, "u32", "match", "u32", "0", "0", "action", "mirred", "egress", "mirror", "dev", copies)
+	}
+}
+
 // Shape makes the wire carry no more than rate (as tc(8) writes it) to what was attached
 // last. The switch keeps so many octets that wait; it drops what comes on top.
 func (w *Wire) Shape(rate string, buffer int) {

@@ -3,9 +3,11 @@
 "use strict";
 
 const wait = 1000; // milliseconds between two looks, at least
+const silence = 20000; // milliseconds without a word of the server, after which it does not answer
 
 let due = false; // something happened since the last look
 let busy = false;
+let heard = Date.now(); // when the server said something
 
 // load returns a page of this server.
 async function load(url) {
@@ -27,7 +29,12 @@ function take(id, from) {
   if (id !== "machine") ours.querySelectorAll("details").forEach((d, i) => { d.open = open[i] || false; });
 }
 
-function say(text) { document.getElementById("live").textContent = text; }
+// say tells whether what is shown is live. If it is not, that is not to be overlooked.
+function say(text, fine) {
+  const live = document.getElementById("live");
+  live.textContent = fine ? text : text + ": what is shown is old";
+  live.className = fine ? "dim" : "bad";
+}
 
 // look brings what is live up to date.
 async function look() {
@@ -38,7 +45,7 @@ async function look() {
     const page = await load("/");
     document.title = page.title;
     for (const part of ["state", ...[...page.querySelectorAll("[data-live]")].map(s => s.id)]) take(part, page);
-    say("live");
+    say("live", true);
   } catch (err) {
     say("no answer");
   }
@@ -58,7 +65,7 @@ async function open(url, remember) {
 }
 
 function here(url) {
-  return url.origin === location.origin && url.pathname === "/";
+  return url.origin === location.origin && url.pathname === "/" && !url.hash;
 }
 
 document.addEventListener("click", event => {
@@ -74,11 +81,12 @@ document.querySelector("form").addEventListener("submit", event => {
   open(word ? "/?machine=" + encodeURIComponent(word) : "/", true);
 });
 
-addEventListener("popstate", () => open(location.pathname + location.search, false));
+addEventListener("popstate", () => { if (!location.hash) open(location.pathname + location.search, false); });
 document.addEventListener("visibilitychange", look);
 
 const events = new EventSource("/api/v1/events");
 for (const kind of ["events", "tick"]) {
-  events.addEventListener(kind, () => { due = true; look(); });
+  events.addEventListener(kind, () => { heard = Date.now(); due = true; look(); });
 }
 events.addEventListener("error", () => say("no connection"));
+setInterval(() => { if (Date.now() - heard > silence) say("no answer"); }, wait);
