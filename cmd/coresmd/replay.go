@@ -11,6 +11,7 @@ import (
 
 	"github.com/OpenCHAMI/coresmd/internal/compare"
 	"github.com/OpenCHAMI/coresmd/internal/record"
+	packets "github.com/OpenCHAMI/coresmd/server"
 	"github.com/spf13/cobra"
 )
 
@@ -94,7 +95,7 @@ type replaying struct {
 
 	file    *record.Reader
 	ahead   []record.Datagram // read, and not asked yet
-	chains  *replayChains
+	chains  *packets.Chains
 	pairing *compare.Pairing
 	decided map[decidedKey]string
 	now     time.Time // of the file; it does not go back

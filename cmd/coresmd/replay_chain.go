@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/hex"
-	"net"
 	"time"
 
 	"github.com/OpenCHAMI/coresmd/bootloop"
@@ -11,25 +10,18 @@ import (
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
 	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/OpenCHAMI/coresmd/internal/status"
-	loop "github.com/OpenCHAMI/coresmd/server"
+	packets "github.com/OpenCHAMI/coresmd/server"
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv6"
 )
 
-// replayChains are the plugins that are asked, all of them.
-type replayChains struct {
-	v4       []process.Handler[*dhcpv4.DHCPv4]
-	v6       []process.Handler[dhcpv6.DHCPv6]
-	machines process.Machines
-}
-
-// setUpReplay sets the plugins up, and reads SMD.
-func (e *env) setUpReplay(ctx context.Context, clock func() time.Time) (*replayChains, error) {
+// setUpReplay sets all plugins of a configuration up, and reads SMD.
+func (e *env) setUpReplay(ctx context.Context, clock func() time.Time) (*packets.Chains, error) {
 	c, err := e.ready(process.Rehearsal{Inventory: e.inventory, Clock: clock})
 	if err != nil {
 		return nil, err
 	}
-	var chains replayChains
+	chains := packets.Chains{Releases: true}
 	for _, s := range c.servers {
 		steps, err := e.setUp(s.plugins, whole)
 		if err != nil {
@@ -37,86 +29,45 @@ func (e *env) setUpReplay(ctx context.Context, clock func() time.Time) (*replayC
 		}
 		for _, step := range steps {
 			if s.name == "server4" {
-				chains.v4 = append(chains.v4, step.aware4)
+				chains.V4, chains.Names4 = append(chains.V4, step.aware4), append(chains.Names4, step.plugin)
 			} else {
-				chains.v6 = append(chains.v6, step.aware6)
+				chains.V6, chains.Names6 = append(chains.V6, step.aware6), append(chains.Names6, step.plugin)
 			}
 		}
 	}
-	chains.machines, _ = process.Find[process.Machines](process.Here(), process.PublishedMachines)
+	chains.Machines, _ = process.Find[process.Machines](process.Here(), process.PublishedMachines)
 	if view, ok := process.Find[func(string) status.View](process.Here(), status.PublishedViews); ok {
 		_, err = view(status.PathStatus)(ctx, nil)
 	}
 	return &chains, err
 }
 
-// id is the component of a machine; empty: SMD does not know it.
-func (c *replayChains) id(mac [6]byte) string {
-	if c.machines.ID == nil {
-		return ""
-	}
-	return c.machines.ID(mac)
-}
-
-// from is where a request came from, as the packet loop would tell.
-func (r *replaying) from(d *compare.Datagram, a *compare.Answer) process.Origin {
-	return process.Origin{
-		Interface: d.Interface, Networks: d.Networks, Peer: d.From, Dst: d.To.Addr(),
-		Decided: func(plugin, _, reason string) { a.Plugin, a.Reason = plugin, reason },
-	}
-}
-
 // noSection is why a configuration answers nothing.
 const noSection = "the configuration has no "
 
-func (r *replaying) ask4(req *dhcpv4.DHCPv4, d *compare.Datagram) (a compare.Answer) {
-	if mac, reason := exchange.Mac(req); reason == "" {
-		a.ID = r.chains.id(mac)
+func (r *replaying) ask4(req *dhcpv4.DHCPv4, d *compare.Datagram) compare.Answer {
+	if r.chains.V4 == nil {
+		return compare.Answer{Plugin: "coredhcp", Reason: noSection + "server4"}
 	}
-	if r.chains.v4 == nil {
-		a.Plugin, a.Reason = "coredhcp", noSection+"server4"
-		return a
-	}
-	if recall, ok := process.Find[bootloop.Recall4](process.Here(), bootloop.PublishedRecall4); ok && !r.incumbent {
+	if recall, ok := process.Find[bootloop.Recall4](process.Here(), bootloop.PublishedRecall4); ok {
 		if reply := r.reply4(req); reply != nil {
 			recall(req, reply)
 		}
 	}
-	reply, why := loop.Answer4(r.chains.v4, req, r.from(d, &a))
-	a.V4 = reply
-	silent(&a, why)
-	return a
+	return r.chains.Ask4(req, d)
 }
 
-func (r *replaying) ask6(req dhcpv6.DHCPv6, d *compare.Datagram) (a compare.Answer) {
+func (r *replaying) ask6(req dhcpv6.DHCPv6, d *compare.Datagram) compare.Answer {
+	if r.chains.V6 == nil {
+		return compare.Answer{Plugin: "coredhcp", Reason: noSection + "server6"}
+	}
 	inner, err := req.GetInnerMessage()
-	if err != nil {
-		return a
-	}
-	read, _ := exchange.Read6(req)
-	if mac, reason := read.Mac(d.From.Addr()); reason == "" {
-		a.MAC, a.ID = net.HardwareAddr(mac[:]).String(), r.chains.id(mac)
-	}
-	if r.chains.v6 == nil {
-		a.Plugin, a.Reason = "coredhcp", noSection+"server6"
-		return a
-	}
-	if recall, ok := process.Find[bootloop.Recall6](process.Here(), bootloop.PublishedRecall6); ok && !r.incumbent {
+	if recall, ok := process.Find[bootloop.Recall6](process.Here(), bootloop.PublishedRecall6); ok && err == nil {
 		if reply := r.reply6(inner); reply != nil {
 			recall(inner, reply)
 		}
 	}
-	reply, why := loop.Answer6(r.chains.v6, req, r.from(d, &a))
-	a.V6 = reply
-	silent(&a, why)
-	return a
-}
-
-// silent notes why the packet loop would send nothing, unless a plugin said why.
-func silent(a *compare.Answer, why string) {
-	if why != "" && a.Reason == "" {
-		a.Plugin, a.Reason = "coredhcp", why
-	}
+	return r.chains.Ask6(req, d)
 }
 
 // reply4 finds the reply to a request that the file has soon after it; nil: none.
