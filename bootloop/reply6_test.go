@@ -241,13 +241,13 @@ func TestAudit6(t *testing.T) {
 		got = append(got, regexp.MustCompile(`"time":"[^"]*Z",|"plugin":"bootloop",|"xid":"0x[0-9a-f]*",?`).ReplaceAllString(strings.TrimSpace(line), ""))
 	}
 	want := []string{
-		`{"event":"given","mac":"02:00:00:00:00:01","ip":"2001:db8::1000","lease_seconds":300,"message":"REQUEST","state":"request",}`,
-		`{"event":"given","mac":"02:00:00:00:00:01","ip":"2001:db8::1001","lease_seconds":300,"message":"REQUEST","state":"request",}`,
-		`{"event":"refused","mac":"02:00:00:00:00:01","message":"REQUEST","state":"request","reason":"pool exhausted"}`,
-		`{"event":"renewed","mac":"02:00:00:00:00:01","ip":"2001:db8::1000","lease_seconds":300,"message":"RENEW","state":"renew",}`,
-		`{"event":"refused","mac":"02:00:00:00:00:02","ip":"2001:db8::1000","message":"RENEW","state":"renew","reason":"an address of a pool that this client has no lease of"}`,
-		`{"event":"released","mac":"02:00:00:00:00:01","ip":"2001:db8::1000","message":"RELEASE","state":"release",}`,
-		`{"event":"declined","mac":"02:00:00:00:00:01","ip":"2001:db8::1001","message":"DECLINE","state":"decline",}`,
+		`{"event":"given","mac":"02:00:00:00:00:01","duid":"00:03:00:01:02:00:00:00:00:01","ip":"2001:db8::1000","lease_seconds":300,"message":"REQUEST","state":"request",}`,
+		`{"event":"given","mac":"02:00:00:00:00:01","duid":"00:03:00:01:02:00:00:00:00:01","ip":"2001:db8::1001","lease_seconds":300,"message":"REQUEST","state":"request",}`,
+		`{"event":"refused","mac":"02:00:00:00:00:01","duid":"00:03:00:01:02:00:00:00:00:01","message":"REQUEST","state":"request","reason":"pool exhausted"}`,
+		`{"event":"renewed","mac":"02:00:00:00:00:01","duid":"00:03:00:01:02:00:00:00:00:01","ip":"2001:db8::1000","lease_seconds":300,"message":"RENEW","state":"renew",}`,
+		`{"event":"refused","mac":"02:00:00:00:00:02","duid":"00:03:00:01:02:00:00:00:00:02","ip":"2001:db8::1000","message":"RENEW","state":"renew","reason":"an address of a pool that this client has no lease of"}`,
+		`{"event":"released","mac":"02:00:00:00:00:01","duid":"00:03:00:01:02:00:00:00:00:01","ip":"2001:db8::1000","message":"RELEASE","state":"release",}`,
+		`{"event":"declined","mac":"02:00:00:00:00:01","duid":"00:03:00:01:02:00:00:00:00:01","ip":"2001:db8::1001","message":"DECLINE","state":"decline",}`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
