@@ -29,6 +29,9 @@ func newHandler4(s *service) *handler4 {
 	}
 	process.Publish(s.process, "dry run of DHCPv4", h.try)
 	s.process.ReleaseTaken.Store(true)
+	if s.replays {
+		process.Publish(s.process, PublishedRecall4, s.recall4)
+	}
 	return h
 }
 
@@ -76,7 +79,7 @@ func (h *handler4) answer(x *exchange4) (v exchange.Verdict, reply *dhcpv4.DHCPv
 
 // rehearse is Handle of a plugin that rehearses.
 func (h *handler4) rehearse(req, resp *dhcpv4.DHCPv4, from process.Origin) *dhcpv4.DHCPv4 {
-	dry := h.try(req, resp, from)
+	dry := h.answerTo(req, resp, from, !h.replays)
 	if from.Decided != nil {
 		from.Decided("bootloop", dry.Verdict.String(), dry.Reason)
 	}
@@ -85,7 +88,11 @@ func (h *handler4) rehearse(req, resp *dhcpv4.DHCPv4, from process.Origin) *dhcp
 
 // try says what this plugin would make of a request. Nothing changes by it.
 func (h *handler4) try(req, resp *dhcpv4.DHCPv4, from process.Origin) exchange.Dry {
-	x := exchange4{inquiry: inquiry{from: from, network: -1, dry: true}, req: req, prepared: resp}
+	return h.answerTo(req, resp, from, true)
+}
+
+func (h *handler4) answerTo(req, resp *dhcpv4.DHCPv4, from process.Origin, dry bool) exchange.Dry {
+	x := exchange4{inquiry: inquiry{from: from, network: -1, dry: dry}, req: req, prepared: resp}
 	v, reply := h.answer(&x)
 	return exchange.Dry{Verdict: v, Reply: reply, Reason: x.reason()}
 }
@@ -282,12 +289,15 @@ func (h *handler4) standIn(x *exchange4) bool {
 	return self.IsValid()
 }
 
+// renewalText is what a client is told that may not renew its temporary lease.
+const renewalText = "temporary lease: ask anew"
+
 func (x *exchange4) nakText() string {
 	switch x.why {
 	case probe:
 		return "server is alive"
 	case renewal:
-		return "temporary lease: ask anew"
+		return renewalText
 	}
 	return fmt.Sprintf("%v is not the address of this machine", x.ask.Addr)
 }

@@ -172,7 +172,7 @@ func TestHandshake(t *testing.T) {
 func TestReplies(t *testing.T) {
 	t.Parallel()
 	with := func(m ...dhcpv4.Modifier) []dhcpv4.Modifier { return m }
-	for name, c := range map[string]struct {
+	rows := map[string]struct {
 		words string
 		dora  bool // a handshake goes before
 		mac   string
@@ -233,14 +233,22 @@ func TestReplies(t *testing.T) {
 			netWords, false, one, inform, with(ciaddr("192.0.2.77")),
 			`info ACK mac="02:00:00:00:00:01" message="INFORM" state="inform" ip="192.0.2.77"`,
 		},
-	} {
+	}
+	rec := dhcptest.NewRecord(t, "four", len(rows))
+	for name, c := range rows {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, c.words)
-			if c.dora {
-				b.dora(c.mac)
+			ask := func(kind dhcpv4.MessageType, with ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
+				reply := b.send(c.mac, kind, with...)
+				rec.Add4(name, c.words, dhcptest.Request4(t, c.mac, kind, with...), reply)
+				return reply
 			}
-			reply := b.send(c.mac, c.kind, c.with...)
+			if c.dora {
+				offer := ask(discover)
+				ask(request, server(self), requested(offer.YourIPAddr.String()))
+			}
+			reply := ask(c.kind, c.with...)
 			if reply == nil {
 				t.Fatalf("no reply: %s", b.line())
 			}

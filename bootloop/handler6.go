@@ -31,6 +31,9 @@ func newHandler6(s *service) *handler6 {
 		return a
 	})
 	process.Publish(s.process, "dry run of DHCPv6", h.try)
+	if s.replays {
+		process.Publish(s.process, PublishedRecall6, s.recall6)
+	}
 	return h
 }
 
@@ -84,7 +87,7 @@ func (h *handler6) rehearse(req, resp dhcpv6.DHCPv6, from process.Origin) dhcpv6
 	if !ok {
 		return nil
 	}
-	dry := h.try(req, prepared, from)
+	dry := h.answerTo(req, prepared, from, !h.replays)
 	if from.Decided != nil {
 		from.Decided("bootloop", dry.Verdict.String(), dry.Reason)
 	}
@@ -97,7 +100,11 @@ func (h *handler6) rehearse(req, resp dhcpv6.DHCPv6, from process.Origin) dhcpv6
 // try says what this plugin would make of a request. Nothing changes by it but
 // the prepared reply.
 func (h *handler6) try(req dhcpv6.DHCPv6, resp *dhcpv6.Message, from process.Origin) exchange.Dry6 {
-	x := exchange6{inquiry: inquiry{from: from, network: -1, dry: true}, req: req}
+	return h.answerTo(req, resp, from, true)
+}
+
+func (h *handler6) answerTo(req dhcpv6.DHCPv6, resp *dhcpv6.Message, from process.Origin, dry bool) exchange.Dry6 {
+	x := exchange6{inquiry: inquiry{from: from, network: -1, dry: dry}, req: req}
 	v := h.answer(&x, resp)
 	d := exchange.Dry6{Verdict: v, Reason: x.reason()}
 	if v != exchange.Drop {

@@ -76,7 +76,7 @@ func (s *service) record(x *inquiry, at time.Time, event string, a netip.Addr, s
 	}
 	r := audit.Record{
 		Time: at, Event: event, Plugin: "bootloop", MAC: x.mac, Addr: a,
-		Giaddr: shown.Giaddr, Circuit: shown.Circuit, Remote: shown.Remote,
+		DUID: shown.DUID, Giaddr: shown.Giaddr, Circuit: shown.Circuit, Remote: shown.Remote,
 		Message: x.ask.State.Message(), State: x.ask.State.String(), XID: xid,
 	}
 	switch event {

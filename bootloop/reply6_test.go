@@ -15,6 +15,7 @@ import (
 	"github.com/OpenCHAMI/coresmd/internal/dhcptest"
 	"github.com/OpenCHAMI/coresmd/internal/exchange"
 	"github.com/OpenCHAMI/coresmd/internal/process"
+	"github.com/OpenCHAMI/coresmd/internal/record"
 	"github.com/coredhcp/coredhcp/handler"
 	"github.com/google/go-cmp/cmp"
 	"github.com/insomniacslk/dhcp/dhcpv6"
@@ -52,7 +53,7 @@ func TestReplies6(t *testing.T) {
 	const who = ` mac="02:00:00:00:00:01" duid="00:03:00:01:02:00:00:00:00:01"`
 	with := func(m ...dhcpv6.Modifier) []dhcpv6.Modifier { return m }
 	here := process.Origin{Networks: []netip.Prefix{netip.MustParsePrefix("2001:db8::a/64")}}
-	for name, c := range map[string]struct {
+	rows := map[string]struct {
 		words string
 		lease bool // the client has one
 		kind  dhcpv6.MessageType
@@ -113,15 +114,24 @@ func TestReplies6(t *testing.T) {
 			"script_path=http://[2001:db8::b]/wait.ipxe " + netWords6, true, asks, append(with(own, na(1, "2001:db8::1000")), ipxe6...),
 			`info REPLY` + who + ` message="REQUEST" state="request" ip="2001:db8::1000" bootfile="http://[2001:db8::b]/wait.ipxe"`,
 		},
-	} {
+	}
+	rec := dhcptest.NewRecord(t, "six", len(rows))
+	for name, c := range rows {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench6(t, c.words)
-			if c.lease {
-				b.lease(one)
-			}
 			chain := []handler.Handler6{dhcptest.ServerID6(dhcptest.LL(self6)), dhcptest.Earlier6(dhcpv6.WithDNS(net.ParseIP("2001:db8::53"))), b.handle(here)}
-			reply, _ := dhcptest.Exchange6(t, dhcptest.Request6(t, one, c.kind, c.with...), chain...)
+			ask := func(kind dhcpv6.MessageType, with ...dhcpv6.Modifier) dhcpv6.DHCPv6 {
+				req := dhcptest.Request6(t, one, kind, with...)
+				reply, _ := dhcptest.Exchange6(t, req, chain...)
+				rec.Add6("six/"+name, c.words, dhcptest.Way{From: record.Interface{Networks: here.Networks}, Says: exchange.Says6}, req, reply)
+				return reply
+			}
+			if c.lease {
+				ask(solicit, na(1))
+				ask(asks, own, na(1, "2001:db8::1000"))
+			}
+			reply := ask(c.kind, c.with...)
 			if reply == nil {
 				t.Fatalf("no reply: %s", b.line())
 			}
@@ -231,13 +241,13 @@ func TestAudit6(t *testing.T) {
 		got = append(got, regexp.MustCompile(`"time":"[^"]*Z",|"plugin":"bootloop",|"xid":"0x[0-9a-f]*",?`).ReplaceAllString(strings.TrimSpace(line), ""))
 	}
 	want := []string{
-		`{"event":"given","mac":"02:00:00:00:00:01","ip":"2001:db8::1000","lease_seconds":300,"message":"REQUEST","state":"request",}`,
-		`{"event":"given","mac":"02:00:00:00:00:01","ip":"2001:db8::1001","lease_seconds":300,"message":"REQUEST","state":"request",}`,
-		`{"event":"refused","mac":"02:00:00:00:00:01","message":"REQUEST","state":"request","reason":"pool exhausted"}`,
-		`{"event":"renewed","mac":"02:00:00:00:00:01","ip":"2001:db8::1000","lease_seconds":300,"message":"RENEW","state":"renew",}`,
-		`{"event":"refused","mac":"02:00:00:00:00:02","ip":"2001:db8::1000","message":"RENEW","state":"renew","reason":"an address of a pool that this client has no lease of"}`,
-		`{"event":"released","mac":"02:00:00:00:00:01","ip":"2001:db8::1000","message":"RELEASE","state":"release",}`,
-		`{"event":"declined","mac":"02:00:00:00:00:01","ip":"2001:db8::1001","message":"DECLINE","state":"decline",}`,
+		`{"event":"given","mac":"02:00:00:00:00:01","duid":"00:03:00:01:02:00:00:00:00:01","ip":"2001:db8::1000","lease_seconds":300,"message":"REQUEST","state":"request",}`,
+		`{"event":"given","mac":"02:00:00:00:00:01","duid":"00:03:00:01:02:00:00:00:00:01","ip":"2001:db8::1001","lease_seconds":300,"message":"REQUEST","state":"request",}`,
+		`{"event":"refused","mac":"02:00:00:00:00:01","duid":"00:03:00:01:02:00:00:00:00:01","message":"REQUEST","state":"request","reason":"pool exhausted"}`,
+		`{"event":"renewed","mac":"02:00:00:00:00:01","duid":"00:03:00:01:02:00:00:00:00:01","ip":"2001:db8::1000","lease_seconds":300,"message":"RENEW","state":"renew",}`,
+		`{"event":"refused","mac":"02:00:00:00:00:02","duid":"00:03:00:01:02:00:00:00:00:02","ip":"2001:db8::1000","message":"RENEW","state":"renew","reason":"an address of a pool that this client has no lease of"}`,
+		`{"event":"released","mac":"02:00:00:00:00:01","duid":"00:03:00:01:02:00:00:00:00:01","ip":"2001:db8::1000","message":"RELEASE","state":"release",}`,
+		`{"event":"declined","mac":"02:00:00:00:00:01","duid":"00:03:00:01:02:00:00:00:00:01","ip":"2001:db8::1001","message":"DECLINE","state":"decline",}`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

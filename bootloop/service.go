@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/audit"
 	"github.com/OpenCHAMI/coresmd/internal/journal"
@@ -33,7 +34,9 @@ type service struct {
 	recorder func() process.Recorder         // of packets; it returns nil where there is none
 	quiet    [len(reasonNames)]process.Limit // of reasons that a storm would repeat
 
-	rehearses bool // requests are questions: nothing is changed, counted or logged by them
+	rehearses bool             // requests are questions: nothing is changed, counted or logged by them
+	replays   bool             // but for leases, in memory
+	clock     func() time.Time // of leases; nil: time.Now
 }
 
 // start opens the lease file. All that can be wrong with the surroundings is an
@@ -57,7 +60,9 @@ func start(c config, p *process.Process, log *logrus.Entry) (*service, error) {
 	})
 	s.recorder = sync.OnceValue(s.findRecorder)
 	steps := []func() error{s.startJournal, s.startAudit, s.takeLeases}
-	if _, s.rehearses = p.Rehearsal(); s.rehearses {
+	var how process.Rehearsal
+	if how, s.rehearses = p.Rehearsal(); s.rehearses {
+		s.clock, s.replays = how.Clock, how.Clock != nil
 		steps = []func() error{s.startJournal, s.rehearse}
 	}
 	for _, step := range steps {
@@ -142,8 +147,8 @@ func (s *service) leaseStake() process.Stake {
 func (s *service) leaseOptions() lease.Options {
 	return lease.Options{
 		Pools: s.pools, LeaseTime: s.leaseTime, OfferTime: s.offerTime, DeclineTime: s.declineTime,
-		OnCommit: s.metrics.commit,
-		Taken:    func(a netip.Addr) bool { return s.infra.taken(a) || s.process.Claimed(a) },
+		OnCommit: s.metrics.commit, Now: s.clock,
+		Taken: func(a netip.Addr) bool { return s.infra.taken(a) || s.process.Claimed(a) },
 	}
 }
 

@@ -143,6 +143,9 @@ func TestNote6(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatal(err)
 		}
+		if duid, want := r["duid"], fmt.Sprint("00:03:00:01:", r["mac"]); duid != want {
+			t.Errorf("DUID %v, want %s: %s", duid, want, line)
+		}
 		got = append(got, fmt.Sprint(r["event"], " ", r["mac"], " ", r["ip"], " ", r["message"], " ", r["reason"]))
 	}
 	want := []string{

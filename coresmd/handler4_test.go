@@ -3,6 +3,7 @@ package coresmd
 import (
 	"fmt"
 	"net"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -53,7 +54,11 @@ type bench struct {
 	plugin *handler4
 	log    *logtest.Hook
 	p      *process.Process
+	words  string // of the directive, without the place of the inventory
 }
+
+// placeless are the places of inventories.
+var placeless = regexp.MustCompile(`file://\S+`)
 
 // newBench starts a plugin on the words of a directive. TFTP is off.
 func newBench(tb testing.TB, words ...string) bench {
@@ -72,7 +77,7 @@ func newBench(tb testing.TB, words ...string) bench {
 		tb.Fatal(err)
 	}
 	h := newHandler4(s)
-	return bench{process.Aware(p, h.Handle), h, hook, p}
+	return bench{process.Aware(p, h.Handle), h, hook, p, placeless.ReplaceAllString(strings.Join(words, " "), "file:///nowhere")}
 }
 
 // known starts a plugin on the test inventory.
@@ -371,11 +376,13 @@ func earlier() handler.Handler4 {
 }
 
 func TestProtocolTable(t *testing.T) {
+	dhcptest.InventoryFile(t, "inventory", testInterfaces, testComponents)
 	runRows(t, "plain", rows, func(t *testing.T) bench { return known(t) })
 }
 
 // runRows runs each row on a plugin of its own and compares whole replies.
 func runRows(t *testing.T, folder string, rows map[string]row, plugin func(*testing.T) bench) {
+	rec := dhcptest.NewRecord(t, folder, len(rows))
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -388,11 +395,21 @@ func runRows(t *testing.T, folder string, rows map[string]row, plugin func(*test
 			if row.result == "reply" && reply != nil {
 				dhcptest.Golden(t, folder+"/"+name, reply.Summary())
 			}
+			b.recordTo(rec, folder+"/"+name, req, reply, ended)
 			if diff := cmp.Diff(row.line, b.line()); diff != "" {
 				t.Errorf("log line (-want +got):\n%s", diff)
 			}
 		})
 	}
+}
+
+// recordTo adds an exchange to a record. What is passed on is the next plugin's.
+func (b bench) recordTo(rec *dhcptest.Record, name string, req, reply *dhcpv4.DHCPv4, ended bool) {
+	if !ended {
+		rec.Leave(name)
+		return
+	}
+	rec.Add4(name, b.words, req, reply)
 }
 
 func result(reply *dhcpv4.DHCPv4, ended bool) string {

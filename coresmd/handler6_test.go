@@ -9,7 +9,9 @@ import (
 	"testing"
 
 	"github.com/OpenCHAMI/coresmd/internal/dhcptest"
+	"github.com/OpenCHAMI/coresmd/internal/exchange"
 	"github.com/OpenCHAMI/coresmd/internal/process"
+	"github.com/OpenCHAMI/coresmd/internal/record"
 	"github.com/coredhcp/coredhcp/handler"
 	"github.com/google/go-cmp/cmp"
 	"github.com/insomniacslk/dhcp/dhcpv6"
@@ -314,22 +316,26 @@ func earlier6() handler.Handler6 {
 func net6(text string) []byte { return netip.MustParseAddr(text).AsSlice() }
 
 func TestProtocolTable6(t *testing.T) {
-	runRows6(t, "plain6", rows6, process.Origin{}, func(t *testing.T) bench6 { return known6(t) })
+	dhcptest.InventoryFile(t, "inventory6", testInterfaces6, testComponents)
+	runRows6(t, "plain6", rows6, process.Origin{}, func(t *testing.T, _ string) bench6 { return known6(t) })
 }
 
 // runRows6 runs each row on a plugin of its own and compares whole replies.
-func runRows6(t *testing.T, folder string, rows map[string]row6, o process.Origin, plugin func(*testing.T) bench6) {
+func runRows6(t *testing.T, folder string, rows map[string]row6, o process.Origin, plugin func(*testing.T, string) bench6) {
+	rec := dhcptest.NewRecord(t, folder, len(rows))
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := plugin(t)
-			reply, ended := dhcptest.Exchange6(t, row.request(t), dhcptest.ServerID6(we), earlier6(), b.from(o))
+			b := plugin(t, name)
+			req := row.request(t)
+			reply, ended := dhcptest.Exchange6(t, req, dhcptest.ServerID6(we), earlier6(), b.from(o))
 			got := map[bool]string{true: "reply", false: "passed"}[ended]
 			if reply == nil {
 				got = "silence"
 			} else {
 				dhcptest.Golden(t, folder+"/"+name, reply.Summary())
 			}
+			rec.Add6(folder+"/"+name, b.words, wayOf(o), req, reply)
 			if got != row.result {
 				t.Errorf("result %q, want %q", got, row.result)
 			}
@@ -338,6 +344,11 @@ func runRows6(t *testing.T, folder string, rows map[string]row6, o process.Origi
 			}
 		})
 	}
+}
+
+// wayOf is an origin, for a record.
+func wayOf(o process.Origin) dhcptest.Way {
+	return dhcptest.Way{From: record.Interface{Name: o.Interface, Networks: o.Networks}, To: o.Dst, Says: exchange.Says6}
 }
 
 func (r row6) request(tb testing.TB) dhcpv6.DHCPv6 {
@@ -436,7 +447,7 @@ func TestNetworks6(t *testing.T) {
 			`info ADVERTISE message="SOLICIT" state="solicit" id="x3000c0s0b0n0" type="Node" ip="2001:db8:1::11" hostname="nid0001.example.org"`,
 		},
 	}
-	runRows6(t, "networks6", rows, near, func(t *testing.T) bench6 {
+	runRows6(t, "networks6", rows, near, func(t *testing.T, _ string) bench6 {
 		return known6(t, "domain=example.org", "lease_time=10m", "subnet=192.0.2.0/24",
 			"subnet=2001:db8:1::/64,dns:2001:db8:1::53|2001:db8:1::54", "subnet=2001:db8:2::/64")
 	})
@@ -445,6 +456,8 @@ func TestNetworks6(t *testing.T) {
 // TestRules6 has what rules tell in DHCPv6.
 func TestRules6(t *testing.T) {
 	t.Parallel()
+	words := make(map[string]string)
+	rows := make(map[string]row6)
 	for name, c := range map[string]struct {
 		words string
 		row   row6
@@ -474,8 +487,9 @@ func TestRules6(t *testing.T) {
 			row6{node, solicit, append(mods6(na(1)), ipxe6...), nil, "reply", `info ADVERTISE message="SOLICIT" state="solicit" id="x3000c0s0b0n0" type="Node" ip="2001:db8:1::11" hostname="nid0001" bootfile="http://[2001:db8::c]/s?mac=02:00:00:00:00:01" rule="rule 1"`},
 		},
 	} {
-		runRows6(t, "rules6", map[string]row6{name: c.row}, near, func(t *testing.T) bench6 { return known6(t, strings.Fields(c.words)...) })
+		words[name], rows[name] = c.words, c.row
 	}
+	runRows6(t, "rules6", rows, near, func(t *testing.T, name string) bench6 { return known6(t, strings.Fields(words[name])...) })
 }
 
 // TestEarlier6 has IAs that plugins before coresmd answered: those of a known
@@ -483,15 +497,17 @@ func TestRules6(t *testing.T) {
 func TestEarlier6(t *testing.T) {
 	t.Parallel()
 	b := known6(t)
-	chain := func(mac string) dhcpv6.DHCPv6 {
+	rec := dhcptest.NewRecord(t, "earlier6", 2)
+	chain := func(mac, name string) string {
 		req := dhcptest.Request6(t, mac, solicit, dhcpv6.WithRapidCommit, na(1), na(2), pd(1))
 		prefix := &dhcpv6.OptIAPD{IaId: [4]byte{0, 0, 0, 1}}
 		prefix.Options.Add(&dhcpv6.OptIAPrefix{})
 		reply, _ := dhcptest.Exchange6(t, req, dhcptest.ServerID6(we), dhcptest.Earlier6(na(1, "2001:db8:1::99"), dhcpv6.WithOption(prefix)), b.from(near))
-		return reply
+		rec.Add6("earlier6/"+name, b.words, wayOf(near), req, reply)
+		return reply.Summary()
 	}
-	dhcptest.Golden(t, "earlier6/known", chain(node).Summary())
-	dhcptest.Golden(t, "earlier6/stranger", chain(strange).Summary())
+	dhcptest.Golden(t, "earlier6/known", chain(node, "known"))
+	dhcptest.Golden(t, "earlier6/stranger", chain(strange, "stranger"))
 }
 
 // TestLinkLocal6 has a client whose hardware address only its link-local address

@@ -189,7 +189,7 @@ func (s *service) record(x *inquiry, at time.Time, event string, shown exchange.
 	}
 	r := audit.Record{
 		Time: at, Event: event, Plugin: "coresmd", MAC: x.mac, Addr: x.ask.Addr, ID: x.machine.ID, Type: x.machine.Type,
-		Giaddr: shown.Giaddr, Circuit: shown.Circuit, Remote: shown.Remote,
+		DUID: shown.DUID, Giaddr: shown.Giaddr, Circuit: shown.Circuit, Remote: shown.Remote,
 		Message: x.ask.State.Message(), State: x.ask.State.String(), XID: xid,
 	}
 	switch event {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/OpenCHAMI/coresmd/internal/smd"
 	"github.com/OpenCHAMI/coresmd/internal/status"
 	"github.com/OpenCHAMI/coresmd/internal/version"
+	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv6"
 )
 
@@ -34,6 +36,12 @@ func (s *service) startRecorder() error {
 		x := record.Exchange{Time: now, V6: seen.V6, Request: seen.Request.ToBytes()}
 		if seen.Reply != nil {
 			x.Replied, x.Reply = now, seen.Reply.ToBytes()
+		}
+		if m, ok := seen.Request.(*dhcpv4.DHCPv4); ok {
+			if giaddr := exchange.Addr(m.GatewayIPAddr); giaddr.IsValid() {
+				x.From = netip.AddrPortFrom(giaddr, dhcpv4.ServerPort) // where the reply goes, too
+				x.ReplyTo = x.From
+			}
 		}
 		x.Decide(seen.Plugin, seen.Verdict, seen.Reason)
 		ring.Add(&x)

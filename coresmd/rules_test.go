@@ -209,6 +209,7 @@ var ruledRows = map[string]ruled{
 
 // TestRules has whole replies under rules.
 func TestRules(t *testing.T) {
+	rec := dhcptest.NewRecord(t, "rules", len(ruledRows))
 	for name, r := range ruledRows {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -221,6 +222,7 @@ func TestRules(t *testing.T) {
 			if r.result == "reply" && reply != nil {
 				dhcptest.Golden(t, "rules/"+name, reply.Summary())
 			}
+			b.recordTo(rec, "rules/"+name, req, reply, ended)
 			if diff := cmp.Diff(r.line, b.ruleLine()); diff != "" {
 				t.Errorf("log line (-want +got):\n%s", diff)
 			}

@@ -5,36 +5,28 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
 
-	"github.com/OpenCHAMI/coresmd/internal/compare"
-	"github.com/OpenCHAMI/coresmd/internal/exchange"
 	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/coredhcp/coredhcp/config"
 	"github.com/coredhcp/coredhcp/plugins"
-	"github.com/insomniacslk/dhcp/dhcpv4"
-	"github.com/insomniacslk/dhcp/dhcpv6"
 	"github.com/sirupsen/logrus"
 )
 
-// An asking asks the plugins what they would answer.
+// An asking is the plugins of a configuration, to be asked.
 type asking struct {
-	log      *logrus.Entry
-	chains   chains
-	names4   []string // of the plugins in the chains
-	names6   []string
-	machines process.Machines
-	known    bool   // machines are there
-	folder   string // for what plugins of CoreDHCP write
+	Chains
+	folder string // for what plugins of CoreDHCP write
 }
 
 // newAsking sets the plugins of a configuration up. The plugin sleep is left out,
 // and range has a copy of its file.
 func newAsking(c *config.Config, p *process.Process, log *logrus.Entry) (a *asking, err error) {
-	a = &asking{log: log}
+	a = &asking{Chains: Chains{OnPanic: func(value any, stack []byte) {
+		log.WithField("panic", value).Errorf("a plugin broke\n%s", stack)
+	}}}
 	if a.folder, err = os.MkdirTemp("", "coredhcp-shadow"); err != nil {
 		return nil, err
 	}
@@ -51,12 +43,14 @@ func newAsking(c *config.Config, p *process.Process, log *logrus.Entry) (a *aski
 			}
 		}
 	}
-	if a.chains, err = setUp(c, p); err != nil {
+	all, err := setUp(c, p)
+	if err != nil {
 		return nil, errors.Join(err, a.close())
 	}
-	a.names4 = names(c.Server4, func(p *plugins.Plugin) bool { return p.Setup4 != nil })
-	a.names6 = names(c.Server6, func(p *plugins.Plugin) bool { return p.Setup6 != nil })
-	a.machines, a.known = process.Find[process.Machines](p, process.PublishedMachines)
+	a.V4, a.V6 = all.v4, all.v6
+	a.Names4 = names(c.Server4, func(p *plugins.Plugin) bool { return p.Setup4 != nil })
+	a.Names6 = names(c.Server6, func(p *plugins.Plugin) bool { return p.Setup6 != nil })
+	a.Machines, _ = process.Find[process.Machines](p, process.PublishedMachines)
 	return a, nil
 }
 
@@ -103,96 +97,3 @@ func copyFile(from, to string) error {
 
 // close removes what plugins wrote.
 func (a *asking) close() error { return os.RemoveAll(a.folder) }
-
-// A decision is who decided on a request, and why.
-type decision struct{ plugin, reason string }
-
-// through takes a request through a chain.
-func through[M any](a *asking, chain []process.Handler[M], names []string, req, resp M, d *compare.Datagram) (reply M, stopped bool, by decision) {
-	defer exchange.Recover(func(value any, stack []byte) {
-		a.log.WithField("panic", value).Errorf("a plugin broke\n%s", stack)
-		var none M
-		reply, stopped, by = none, true, decision{"coredhcp", "a plugin broke"}
-	})
-	from := process.Origin{Interface: d.Interface, Index: d.Index, Networks: d.Networks, Peer: d.From, Dst: d.To.Addr()}
-	for i, link := range chain {
-		decided := false
-		from.Decided = func(plugin, _, reason string) { by, decided = decision{plugin, reason}, true }
-		if resp, stopped = link(req, resp, from); stopped {
-			if !decided {
-				by = decision{names[i], ""}
-			}
-			return resp, true, by
-		}
-	}
-	return resp, false, by
-}
-
-// ask4 asks what a request of DHCPv4 would be answered. A RELEASE or DECLINE
-// is for the incumbent: it changes nothing here.
-func (a *asking) ask4(req *dhcpv4.DHCPv4, d *compare.Datagram) compare.Answer {
-	answer := compare.Answer{MAC: req.ClientHWAddr.String()}
-	if mac, reason := exchange.Mac(req); reason == "" {
-		answer.ID = a.id(mac)
-	}
-	asked := kind4(req)
-	kind := kinds4[asked]
-	if kind == dhcpv4.MessageTypeNone {
-		return answer
-	}
-	resp := new(dhcpv4.DHCPv4)
-	prepare4(resp, req, kind)
-	resp, _, by := through(a, a.chains.v4, a.names4, req, resp, d)
-	answer.Plugin, answer.Reason = by.plugin, by.reason
-	if withheld4(asked, resp) != "" {
-		return answer
-	}
-	if kind4(resp) == dhcpv4.MessageTypeNak && addr4(req.GatewayIPAddr).IsValid() {
-		resp.SetBroadcast() // as send4 does
-	}
-	sent, err := dhcpv4.FromBytes(resp.ToBytes())
-	if err != nil {
-		answer.Reason = fmt.Sprintf("a reply that cannot be read: %v", err)
-		return answer
-	}
-	answer.V4 = sent
-	return answer
-}
-
-// ask6 asks what a request of DHCPv6 would be answered.
-func (a *asking) ask6(req dhcpv6.DHCPv6, d *compare.Datagram) compare.Answer {
-	var answer compare.Answer
-	read, _ := exchange.Read6(req)
-	if read.Inner == nil {
-		return answer
-	}
-	if mac, reason := read.Mac(d.From.Addr()); reason == "" {
-		answer.MAC, answer.ID = net.HardwareAddr(mac[:]).String(), a.id(mac)
-	}
-	prepared, why := prepare6(read.Inner)
-	if why != "" {
-		answer.Plugin, answer.Reason = "coredhcp", string(why)
-		return answer
-	}
-	resp, _, by := through(a, a.chains.v6, a.names6, req, dhcpv6.DHCPv6(prepared), d)
-	answer.Plugin, answer.Reason = by.plugin, by.reason
-	if resp == nil {
-		return answer
-	}
-	said, err := resp.GetInnerMessage()
-	if err != nil || !exchange.Says6(read.Inner, said) {
-		return answer
-	}
-	if answer.V6, err = dhcpv6.FromBytes(said.ToBytes()); err != nil {
-		answer.V6, answer.Reason = nil, fmt.Sprintf("a reply that cannot be read: %v", err)
-	}
-	return answer
-}
-
-// id is the component of a machine; empty: SMD does not know it.
-func (a *asking) id(mac [6]byte) string {
-	if !a.known {
-		return ""
-	}
-	return a.machines.ID(mac)
-}

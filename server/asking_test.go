@@ -60,7 +60,7 @@ func TestAskingRange(t *testing.T) {
 		t.Fatalf("the file was made: %v", err)
 	}
 	holder := dhcptest.Request4(t, dhcptest.MAC(1).String(), dhcpv4.MessageTypeRequest)
-	if got := said(before.ask4(holder, &compare.Datagram{})); got != "ACK of 192.0.2.200 by  " {
+	if got := said(before.Ask4(holder, &compare.Datagram{})); got != "ACK of 192.0.2.200 by  " {
 		t.Errorf("first %q", got)
 	}
 	octets, err := os.ReadFile(filepath.Join(before.folder, "leases.db"))
@@ -82,7 +82,7 @@ func TestAskingRange(t *testing.T) {
 		{1, dhcpv4.MessageTypeDiscover, "OFFER of 192.0.2.200 by  "},
 	} {
 		began := time.Now()
-		if got := said(a.ask4(dhcptest.Request4(t, dhcptest.MAC(c.mac).String(), c.kind), &compare.Datagram{})); got != c.want || time.Since(began) > time.Minute {
+		if got := said(a.Ask4(dhcptest.Request4(t, dhcptest.MAC(c.mac).String(), c.kind), &compare.Datagram{})); got != c.want || time.Since(began) > time.Minute {
 			t.Errorf("%v of %d: %q after %v, want %q", c.kind, c.mac, got, time.Since(began), c.want)
 		}
 	}
@@ -98,7 +98,7 @@ func TestAskingDecided(t *testing.T) {
 	a, hook := asks(t, []string{"breaking"}, []string{"answering", "192.0.2.11"})
 	var got []string
 	for range 3 {
-		got = append(got, said(a.ask4(dhcptest.Request4(t, dhcptest.MAC(1).String(), dhcpv4.MessageTypeDiscover), &compare.Datagram{})))
+		got = append(got, said(a.Ask4(dhcptest.Request4(t, dhcptest.MAC(1).String(), dhcpv4.MessageTypeDiscover), &compare.Datagram{})))
 	}
 	want := []string{"OFFER of 192.0.2.11 by answering ", "no reply by coredhcp a plugin broke", "OFFER of 192.0.2.11 by answering "}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -108,7 +108,7 @@ func TestAskingDecided(t *testing.T) {
 		t.Errorf("logged %v", e)
 	}
 	nobody, _ := asks(t, []string{"server_id", "192.0.2.1"})
-	if got := said(nobody.ask4(dhcptest.Request4(t, dhcptest.MAC(1).String(), dhcpv4.MessageTypeDiscover), &compare.Datagram{})); got != "no reply by  " {
+	if got := said(nobody.Ask4(dhcptest.Request4(t, dhcptest.MAC(1).String(), dhcpv4.MessageTypeDiscover), &compare.Datagram{})); got != "no reply by coredhcp no_address" {
 		t.Errorf("of nobody %q", got)
 	}
 }

@@ -43,6 +43,7 @@ type packet struct {
 type batch struct {
 	socket  *socket
 	packets []packet
+	atOnce  bool         // nobody had to wait for them
 	next    atomic.Int32 // the first that nobody has claimed
 	timer   *time.Timer
 	waits   func() // deal
@@ -67,13 +68,21 @@ func (s *socket) newBatch() *batch {
 
 // work is what a worker of a socket does until the reading ends.
 func (s *socket) work() {
+	stretch := 0 // packets since this worker last waited
 	for {
+		if stretch >= breath {
+			s.loop.breather.breathe()
+			stretch = 0
+		}
 		b := s.newBatch()
 		if err := s.read(b); err != nil {
 			if s.broken(err) {
 				return
 			}
 			continue
+		}
+		if stretch += len(b.packets); !b.atOnce {
+			stretch = 0
 		}
 		if b.run() {
 			return
@@ -185,10 +194,11 @@ func (s *socket) read(b *batch) error {
 	defer s.mu.Unlock()
 	clear(b.packets)
 	b.packets = b.packets[:0]
-	n, err := s.reader.Read()
+	n, atOnce, err := s.reader.Read()
 	if err != nil {
 		return err
 	}
+	b.atOnce = atOnce
 	foreign := 0
 	for i := range n {
 		p := packet{Datagram: s.reader.Datagram(i)}

@@ -33,11 +33,12 @@ const (
 // A loop reads packets from its sockets, takes them through the chains and sends
 // the replies.
 type loop struct {
-	sockets []*socket
-	table   *ifaces.Table
-	log     *logrus.Entry
-	metrics *metrics
-	ring    *record.Ring // nil: packets are not recorded
+	sockets  []*socket
+	table    *ifaces.Table
+	breather *breather
+	log      *logrus.Entry
+	metrics  *metrics
+	ring     *record.Ring // nil: packets are not recorded
 
 	patience time.Duration
 
@@ -60,6 +61,9 @@ func listen(p *process.Process, c *config.Config, inherited map[string]*os.File,
 	var err error
 	if l.table, err = ifaces.Open(); err != nil {
 		return nil, err
+	}
+	if l.breather, err = newBreather(); err != nil {
+		return nil, errors.Join(err, l.table.Close())
 	}
 	for _, s := range l.entries(c) {
 		if err := s.open(inherited[s.name]); err != nil {
@@ -148,7 +152,7 @@ func (l *loop) files() (map[string]*os.File, error) {
 
 // close closes the sockets.
 func (l *loop) close() error {
-	errs := []error{l.table.Close()}
+	errs := []error{l.table.Close(), l.breather.file.Close()}
 	for _, s := range l.sockets {
 		errs = append(errs, s.file.Close())
 	}

@@ -338,6 +338,97 @@ func TestLongBatch(t *testing.T) {
 	}
 }
 
+// On one core a storm leaves room for what else the network has for the process:
+// an echo on another socket goes back and forth while the loop has work all the
+// time. Go by itself looks at the network every ten milliseconds then.
+func TestStormLeavesRoom(t *testing.T) { // not parallel: it takes a core from all
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const work = 20 * time.Microsecond
+	var handled, rounds atomic.Int64
+	l, err := listen(process.New(), loopback(), nil, logrus.NewEntry(logrus.New()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lt := &loopTest{loop: l}
+	t.Cleanup(func() { _ = l.close() })
+	conn := dial(t, l.sockets[1])
+	sent := fits(t, l.sockets[1], 8192)
+	for n := range sent {
+		send(t, conn, relayed(t, dhcpv4.MessageTypeDiscover, n))
+	}
+	near, far := echoes(t)
+	go func() {
+		for room := []byte{0}; ; rounds.Add(1) {
+			if _, err := near.Write(room); err != nil {
+				return
+			}
+			if _, err := near.Read(room); err != nil {
+				return
+			}
+		}
+	}()
+	atEnd := make(chan int64, 1)
+	lt.begin(t, chains{v4: []link4{func(_, _ *dhcpv4.DHCPv4, _ process.Origin) (*dhcpv4.DHCPv4, bool) {
+		for began := time.Now(); time.Since(began) < work; {
+		}
+		if handled.Add(1) == int64(sent) {
+			atEnd <- rounds.Load()
+		}
+		return nil, true
+	}}})
+	select {
+	case got := <-atEnd:
+		if want := int64(sent / breath / 2); got < want { // it needs two looks at the network
+			t.Errorf("the echo went %d times back and forth during %d packets, want at least %d", got, sent, want)
+		}
+	case <-time.After(soon):
+		t.Errorf("%d packets of %d", handled.Load(), sent)
+	}
+	_ = far.Close()
+	if err := lt.end(); err != nil {
+		t.Error(err)
+	}
+}
+
+// fits returns how many of so many packets the receive buffer surely holds: it is
+// small where nobody may force it.
+func fits(t *testing.T, s *socket, packets int) (n int) {
+	t.Helper()
+	const each = 4096 // as the kernel counts
+	if err := s.control(func(fd int) error {
+		octets, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+		n = min(packets, octets/each)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// echoes returns a socket, and one that sends back to it what it gets.
+func echoes(t *testing.T) (near, far *net.UDPConn) {
+	t.Helper()
+	far, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if near, err = net.DialUDP("udp", nil, far.LocalAddr().(*net.UDPAddr)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = near.Close(), far.Close() })
+	go func() {
+		room := make([]byte, 1)
+		for {
+			_, from, err := far.ReadFromUDPAddrPort(room)
+			if err != nil {
+				return
+			}
+			_, _ = far.WriteToUDPAddrPort(room, from)
+		}
+	}()
+	return near, far
+}
+
 // No more than 4096 packets are in the chains; what comes on top is dropped and
 // counted, and all is well afterwards.
 func TestFlightIsBounded(t *testing.T) {

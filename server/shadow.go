@@ -91,10 +91,10 @@ func (s *shadow) prepare() error {
 	s.tally = compare.NewTally(time.Now())
 	o := compare.Options{Tell: s.tell}
 	if c.Server4 != nil {
-		o.Ask4 = s.asking.ask4
+		o.Ask4 = s.asking.Ask4
 	}
 	if c.Server6 != nil {
-		o.Ask6 = s.asking.ask6
+		o.Ask6 = s.asking.Ask6
 	}
 	s.pairing = compare.New(o)
 	return nil

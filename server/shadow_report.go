@@ -25,8 +25,8 @@ type shadowSummary struct {
 // summary writes down what came of it so far.
 func (s *shadow) summary() {
 	var machines func(func(string))
-	if s.asking.known {
-		machines = s.asking.machines.Each
+	if s.asking.Machines.Each != nil {
+		machines = s.asking.Machines.Each
 	}
 	counts := s.tapCounts()
 	sum := shadowSummary{s.tally.Sum(time.Now(), s.pairing.Counts(), machines), counts.Fragments, counts.Lost}

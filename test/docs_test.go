@@ -66,7 +66,7 @@ func TestDocs(t *testing.T) {
     - server_id: 192.0.2.1
     - netmask: 255.255.255.0
     - router: 192.0.2.254
-    - coresmd: ` + s.words("http_addr=127.0.0.1:6767", "snapshot_file="+dir+"/inventory.json") + `
+    - coresmd: ` + s.words("http_addr=127.0.0.1:6767", "record=1MiB", "snapshot_file="+dir+"/inventory.json") + `
     - bootloop: lease_file=` + dir + `/leases.db subnet=192.0.2.0/24,pool:192.0.2.200-192.0.2.250
 `
 	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(config), 0o644); err != nil {
@@ -121,7 +121,7 @@ func runBlock(t *testing.T, s *site, dir string, b aBlock) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	script := strings.ReplaceAll(b.text, "/etc/coredhcp/", dir+"/")
+	script := strings.NewReplacer("/etc/coredhcp/", dir+"/", "/tmp/", dir+"/").Replace(b.text)
 	script = regexp.MustCompile(`(?m)^make `).ReplaceAllString(script, "make --dry-run ")
 	cmd := s.server.Command(t.Context(), "bash", "-euo", "pipefail", "-c", script)
 	cmd.Dir = root

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -109,5 +111,84 @@ eth0|192.0.2.66||68|192.0.2.1||67|1|1||||0x00000001|coredhcp: no reply: malforme
 	s.command("pcap", "nid0001", "-w", one)
 	if got, want := tshark(t, one, "dhcp.option.hostname", "dhcp.ip.your"), "|0.0.0.0\nnid0001|192.0.2.11\n"; got != want {
 		t.Errorf("of one machine:\n%s", got)
+	}
+}
+
+// A bug report is a file: what a client was answered is asked again of the configuration, of
+// another one, and in a capture by tcpdump of the same.
+func TestReplay(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, dhcptest.SMDOptions{})
+	s.addNode(1, "192.0.2.11")
+	last := "bootloop: lease_file=" + filepath.Join(t.TempDir(), "leases.db") + " subnet=192.0.2.0/24,pool:192.0.2.200-192.0.2.220"
+	config := s.chain(s.words("http_addr="+statusAddr, "record=1MiB"), last)
+	folder := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	now, changed := write("now.yaml", config), write("changed.yaml", strings.Replace(config, "lease_time=1h", "lease_time=2h", 1))
+	dhcptest.StartCoreDHCP(s.server, dhcptest.CoreDHCPBinary(t), config)
+	s.ready("ok")
+	wire := s.capture(filepath.Join(folder, "wire.pcap"))
+	compare(t, nodeLease(1, "192.0.2.11"), dhcptest.Udhcpc(s.host(1), "eth0", dhcptest.ClientOptions{}))
+	strange(t, dhcptest.Udhcpc(s.host(2), "eth0", dhcptest.ClientOptions{}))
+	wire()
+
+	file := filepath.Join(folder, "bug.pcapng")
+	if out, status := s.command("pcap", "all", "-w", file); status != 0 {
+		t.Fatalf("pcap: status %d: %s", status, out)
+	}
+	for _, file := range []string{file, filepath.Join(folder, "wire.pcap")} {
+		out, status := s.command("replay", file, "-c", now)
+		if status != 0 || countLines(out, ": same\n") < 4 || countLines(out, ": different\n") > 0 || !strings.HasSuffix(out, " 0 answered differently\n") {
+			t.Errorf("%s: status %d\n%s", filepath.Base(file), status, out)
+		}
+		out, status = s.command("replay", file, "-c", changed, "--differences")
+		lines := stamps.ReplaceAllString(clocks.ReplaceAllString(out, "TIME"), "TIME")
+		if got := grep(lines, `^TIME|->`); status != 1 || got != changedLeases {
+			t.Errorf("%s, changed: status %d\n%s", filepath.Base(file), status, out)
+		}
+	}
+	if out, status := s.command("pcap", "192.0.2.99"); status != 2 || !strings.Contains(out, `nothing is known of "192.0.2.99"`) {
+		t.Errorf("pcap of nobody: status %d: %s", status, out)
+	}
+}
+
+// changedLeases are the differences of TestReplay.
+const changedLeases = `TIME  x3000c0s1b0n0 02:00:00:00:00:01 DISCOVER: different
+           51 IP Addresses Lease Time: 1h0m0s -> 2h0m0s
+           58 Renew Time Value: 30m0s -> 1h0m0s
+           59 Rebinding Time Value: 52m30s -> 1h45m0s
+TIME  x3000c0s1b0n0 02:00:00:00:00:01 REQUEST (selecting): different
+           51 IP Addresses Lease Time: 1h0m0s -> 2h0m0s
+           58 Renew Time Value: 30m0s -> 1h0m0s
+           59 Rebinding Time Value: 52m30s -> 1h45m0s
+`
+
+var clocks = regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(Z|[+-]\d\d:\d\d)`)
+
+// capture captures what the server sees of DHCP, with tshark, until it is called.
+func (s *site) capture(file string) (end func()) {
+	s.t.Helper()
+	cmd := s.server.Command(context.Background(), "tshark", "-q", "-i", "eth0", "-F", "pcap", "-w", file, "-f", "udp port 67 or udp port 68")
+	p := dhcptest.StartProcess(s.t, "tshark", cmd)
+	dhcptest.Eventually(s.t, 20*time.Second, func() error {
+		if info, err := os.Stat(file); err != nil || info.Size() < 24 || !strings.Contains(p.Log(), "Capturing on") {
+			return fmt.Errorf("tshark does not capture yet: %s", p.Log())
+		}
+		return nil
+	})
+	return func() {
+		dhcptest.Eventually(s.t, 20*time.Second, func() error {
+			if n := strings.Count(tshark(s.t, file, "frame.number"), "\n"); n < 8 {
+				return fmt.Errorf("%d packets are captured; want two handshakes", n)
+			}
+			return nil
+		})
+		p.Stop()
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/OpenCHAMI/coresmd/bootloop"
 	"github.com/OpenCHAMI/coresmd/coresmd"
+	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/coredhcp/coredhcp/handler"
 	"github.com/coredhcp/coredhcp/logger"
 	"github.com/coredhcp/coredhcp/plugins"
@@ -32,6 +33,8 @@ import (
 	"github.com/coredhcp/coredhcp/plugins/serverid"
 	"github.com/coredhcp/coredhcp/plugins/sleep"
 	"github.com/coredhcp/coredhcp/plugins/staticroute"
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/dhcpv6"
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 )
@@ -45,11 +48,12 @@ func all() []*plugins.Plugin {
 	}
 }
 
-// plugin returns the plugin of a name; nil: there is none.
+// plugin returns the plugin of a name, which may be one that somebody registered
+// with CoreDHCP; nil: there is none.
 func plugin(name string) *plugins.Plugin {
 	at := slices.IndexFunc(all(), func(p *plugins.Plugin) bool { return p.Name == name })
 	if at < 0 {
-		return nil
+		return plugins.RegisteredPlugins[name]
 	}
 	return all()[at]
 }
@@ -88,17 +92,29 @@ type step struct {
 	plugin  string
 	handle4 handler.Handler4
 	handle6 handler.Handler6
+	aware4  process.Handler[*dhcpv4.DHCPv4] // as a packet loop calls it that tells where a packet came from
+	aware6  process.Handler[dhcpv6.DHCPv6]
 }
 
 // setUp sets a plugin up.
 func (d directive) setUp() (s step, err error) {
 	s.plugin = d.plugin
 	if p := plugin(d.plugin); d.server == "server4" {
-		s.handle4, err = p.Setup4(d.texts()...)
+		s.handle4, s.aware4, err = aware(p.Setup4, d.texts())
 	} else {
-		s.handle6, err = p.Setup6(d.texts()...)
+		s.handle6, s.aware6, err = aware(p.Setup6, d.texts())
 	}
 	return s, err
+}
+
+// aware sets a plugin up, and returns both forms of its handler.
+func aware[M any, H ~func(req, resp M) (M, bool)](setup func(...string) (H, error), words []string) (H, process.Handler[M], error) {
+	process.TakeAware[M](process.Here())
+	h, err := setup(words...)
+	if a := process.TakeAware[M](process.Here()); a != nil || err != nil {
+		return h, a, err
+	}
+	return h, func(req, resp M, _ process.Origin) (M, bool) { return h(req, resp) }, nil
 }
 
 // tryWait bounds what a plugin may take to read its arguments.

@@ -22,6 +22,7 @@ import (
 	"github.com/OpenCHAMI/coresmd/internal/process"
 	"github.com/coredhcp/coredhcp/handler"
 	"github.com/coredhcp/coredhcp/logger"
+	"github.com/coredhcp/coredhcp/plugins"
 	"github.com/google/go-cmp/cmp"
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
@@ -50,6 +51,7 @@ const asCommand = "CORESMD_TEST_COMMAND"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
+		plugins.RegisteredPlugins[earlierPlugin.Name] = &earlierPlugin
 		main()
 	}
 	os.Exit(func() int {
@@ -71,6 +73,13 @@ func TestMain(m *testing.M) {
 // process rehearses one configuration.
 func alone(t *testing.T, folder string, words ...string) said {
 	t.Helper()
+	got := aloneAsItIs(t, folder, words...)
+	return said{scrub(got.Out), scrub(got.Err), got.Status}
+}
+
+// aloneAsItIs is alone with what differs from run to run.
+func aloneAsItIs(t *testing.T, folder string, words ...string) said {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	self, err := os.Executable()
@@ -81,7 +90,7 @@ func alone(t *testing.T, folder string, words ...string) said {
 	cmd := exec.CommandContext(ctx, self, words...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.Env = folder, &out, &errs, append(os.Environ(), asCommand+"=1", "HOME="+folder)
 	_ = cmd.Run() // its status says how
-	return said{scrub(out.String()), scrub(errs.String()), cmd.ProcessState.ExitCode()}
+	return said{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
 }
 
 func serve(folder string) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/OpenCHAMI/coresmd/coresmd"
 	"github.com/OpenCHAMI/coresmd/internal/process"
@@ -31,6 +32,34 @@ type rehearsal struct {
 
 // rehearse sets the plugins of a configuration up.
 func (e *env) rehearse() (*rehearsal, error) {
+	c, err := e.ready(process.Rehearsal{Inventory: e.inventory})
+	if err != nil {
+		return nil, err
+	}
+	r := &rehearsal{before: make(map[string][]step)}
+	for _, s := range c.servers {
+		chain, err := e.setUp(s.plugins, beforeCoresmd)
+		if err != nil {
+			return nil, err
+		}
+		at := slices.IndexFunc(chain, func(s step) bool { return s.plugin == coresmd.Plugin.Name })
+		if at < 0 {
+			at = len(chain)
+		}
+		r.before[s.name] = chain[:at]
+	}
+	view, ok := process.Find[func(string) status.View](process.Here(), status.PublishedViews)
+	if !ok {
+		return nil, fmt.Errorf("%s has no plugin coresmd", e.config)
+	}
+	r.view = view
+	process.Publish(process.Here(), coresmd.PublishedBefore4, r.reply4)
+	process.Publish(process.Here(), coresmd.PublishedBefore6, r.reply6)
+	return r, nil
+}
+
+// ready reads a configuration whose plugins rehearse, and has them be quiet.
+func (e *env) ready(how process.Rehearsal) (*configuration, error) {
 	c, problems, err := readConfig(e.config)
 	if err == nil {
 		err = e.checkInventory()
@@ -42,22 +71,9 @@ func (e *env) rehearse() (*rehearsal, error) {
 		return nil, e.mistaken(problems[0])
 	}
 	quiet(nil)
-	process.Here().Rehearse(process.Rehearsal{Inventory: e.inventory})
+	process.Here().Rehearse(how)
 	e.atEnd(process.Here().Stop)
-	r := &rehearsal{before: make(map[string][]step)}
-	for _, s := range c.servers {
-		if r.before[s.name], err = e.setUp(s.plugins); err != nil {
-			return nil, err
-		}
-	}
-	view, ok := process.Find[func(string) status.View](process.Here(), status.PublishedViews)
-	if !ok {
-		return nil, fmt.Errorf("%s has no plugin coresmd", e.config)
-	}
-	r.view = view
-	process.Publish(process.Here(), coresmd.PublishedBefore4, r.reply4)
-	process.Publish(process.Here(), coresmd.PublishedBefore6, r.reply6)
-	return r, nil
+	return c, nil
 }
 
 // checkInventory says that there is nothing where --inventory points.
@@ -75,8 +91,16 @@ func (e *env) mistaken(first problem) error {
 	return fmt.Errorf("%s\ncoresmd check -c %s lists all mistakes", first, e.config)
 }
 
-// setUp sets up our plugins of a chain, and those before coresmd, which it returns.
-func (e *env) setUp(chain []directive) (before []step, err error) {
+// beforeCoresmd says that a plugin of CoreDHCP is wanted: explain asks those before
+// coresmd only.
+func beforeCoresmd(behind bool) bool { return !behind }
+
+// whole says that all plugins are wanted.
+func whole(bool) bool { return true }
+
+// setUp sets up our plugins of a chain, and those of CoreDHCP that are wanted. The
+// plugin sleep is left out.
+func (e *env) setUp(chain []directive, wanted func(behind bool) bool) (steps []step, err error) {
 	folder, err := os.MkdirTemp("", "coresmd") // for what plugins of CoreDHCP write
 	if err != nil {
 		return nil, err
@@ -89,18 +113,16 @@ func (e *env) setUp(chain []directive) (before []step, err error) {
 		if plugin(d.plugin) == nil {
 			return nil, e.mistaken(d.unknown(e.config))
 		}
-		if behind && !d.ours() || !d.fits() || d.plugin == sleep.Plugin.Name {
+		if !wanted(behind) && !d.ours() || !d.fits() || d.plugin == sleep.Plugin.Name {
 			continue
 		}
 		s, err := d.inFolder(folder).setUp()
 		if err != nil {
 			return nil, e.mistaken(d.problems(e.config, err)[0])
 		}
-		if !behind {
-			before = append(before, s)
-		}
+		steps = append(steps, s)
 	}
-	return before, nil
+	return steps, nil
 }
 
 // reply6 is a coresmd.Before6: it takes a request through the plugins before

@@ -15,7 +15,7 @@ import (
 // verbs are what the command can do, in the order of its help. A verb is made
 // for each run, so that its flags hold what this run was given.
 var verbs = []func(*env) *cobra.Command{
-	explainVerb, lintVerb, unknownVerb, bootsVerb, leasesVerb, watchVerb, pcapVerb, preflightVerb, diffVerb, checkVerb, healthVerb, versionVerb, manVerb, tryVerb, toldVerb,
+	explainVerb, lintVerb, unknownVerb, bootsVerb, leasesVerb, watchVerb, pcapVerb, replayVerb, preflightVerb, diffVerb, checkVerb, healthVerb, versionVerb, manVerb, tryVerb, toldVerb,
 }
 
 const (

@@ -26,10 +26,11 @@ type Record struct {
 	Time                time.Time
 	Event               string // given, renewed, refused, released, declined
 	Plugin              string
-	MAC                 [6]byte
-	Addr                netip.Addr    // the lease's; of a refusal the one asked for
-	Lease               time.Duration // of one given or renewed
-	ID, Type            string        // of SMD
+	MAC                 [6]byte                       // zero: not known, which is so with DHCPv6 only
+	DUID                interface{ ToBytes() []byte } // of DHCPv6; nil: none
+	Addr                netip.Addr                    // the lease's; of a refusal the one asked for
+	Lease               time.Duration                 // of one given or renewed
+	ID, Type            string                        // of SMD
 	Hostname            string
 	Giaddr              netip.Addr
 	Circuit, Remote     []byte
@@ -43,6 +44,7 @@ type line struct {
 	Event    string `json:"event"`
 	Plugin   string `json:"plugin,omitempty"`
 	MAC      string `json:"mac,omitempty"`
+	DUID     string `json:"duid,omitempty"`
 	IP       string `json:"ip,omitempty"`
 	Lease    int64  `json:"lease_seconds,omitempty"`
 	ID       string `json:"id,omitempty"`
@@ -223,12 +225,19 @@ func (l *Log) outcome(err error) {
 }
 
 func (r *Record) line() line {
-	return line{
-		Time: stamp(r.Time), Event: r.Event, Plugin: r.Plugin, MAC: net.HardwareAddr(r.MAC[:]).String(),
+	l := line{
+		Time: stamp(r.Time), Event: r.Event, Plugin: r.Plugin,
 		IP: text(r.Addr), Lease: int64(r.Lease / time.Second), ID: r.ID, Type: r.Type, Hostname: r.Hostname,
 		Giaddr: text(r.Giaddr), Circuit: printable(r.Circuit), Remote: printable(r.Remote),
 		Message: r.Message, State: r.State, XID: r.XID, Reason: r.Reason,
 	}
+	if r.MAC != [6]byte{} {
+		l.MAC = net.HardwareAddr(r.MAC[:]).String()
+	}
+	if r.DUID != nil {
+		l.DUID = net.HardwareAddr(r.DUID.ToBytes()).String()
+	}
+	return l
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }

@@ -22,6 +22,30 @@ var given = Record{
 const givenLine = `{"time":"2026-01-01T12:00:00.000005Z","event":"given","plugin":"coresmd","mac":"02:00:00:00:00:01","ip":"192.0.2.11","lease_seconds":3600,"id":"x3000c0s0b0n0","type":"Node","hostname":"nid0001","giaddr":"192.0.2.254","circuit_id":"swp1","remote_id":"0x01ff","message":"REQUEST","state":"selecting","xid":"0xcafe0001"}
 `
 
+// octets are a client identifier.
+type octets []byte
+
+func (o octets) ToBytes() []byte { return o }
+
+// TestDUID has clients of DHCPv6: one whose hardware address is known, and one of whom nothing
+// tells it.
+func TestDUID(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "audit.log")
+	l, stop := start(t, path)
+	r := Record{Time: given.Time, Event: "released", MAC: given.MAC, DUID: octets{0, 3, 0, 1, 2, 0, 0, 0, 0, 1}, Addr: netip.MustParseAddr("2001:db8::11")}
+	l.Add(r)
+	r.MAC, r.DUID = [6]byte{}, octets{0, 4, 171}
+	l.Add(r)
+	stop()
+	want := `{"time":"2026-01-01T12:00:00.000005Z","event":"released","mac":"02:00:00:00:00:01","duid":"00:03:00:01:02:00:00:00:00:01","ip":"2001:db8::11"}
+{"time":"2026-01-01T12:00:00.000005Z","event":"released","duid":"00:04:ab","ip":"2001:db8::11"}
+`
+	if diff := cmp.Diff(want, read(t, path)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // start opens a log and runs it; stop ends it.
 func start(t *testing.T, path string) (l *Log, stop func()) {
 	t.Helper()

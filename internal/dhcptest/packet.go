@@ -112,23 +112,33 @@ func Exchange4(tb testing.TB, req *dhcpv4.DHCPv4, chain ...handler.Handler4) (re
 func Golden(tb testing.TB, name, got string) {
 	tb.Helper()
 	path := filepath.Join("testdata", name+".golden")
-	if os.Getenv("UPDATE_GOLDEN") != "" {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			tb.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			tb.Fatal(err)
-		}
-		tb.Errorf("wrote %s", path)
+	want, wrote := golden(tb, path, []byte(got))
+	if wrote {
 		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		tb.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
 		tb.Errorf("%s (-want +got):\n%s", path, diff)
 	}
+}
+
+// golden returns what a golden file holds, or writes it.
+func golden(tb testing.TB, path string, got []byte) (want []byte, wrote bool) {
+	tb.Helper()
+	if os.Getenv("UPDATE_GOLDEN") == "" {
+		want, err := os.ReadFile(path)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return want, false
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		tb.Fatal(err)
+	}
+	if err := os.WriteFile(path, got, 0o644); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Errorf("wrote %s", path)
+	return nil, true
 }
 
 // Inventory writes a folder that a file URL may name as an inventory.

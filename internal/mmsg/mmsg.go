@@ -75,21 +75,23 @@ func NewReader(raw syscall.RawConn, batch, size int) *Reader {
 	return r
 }
 
-// Read waits for datagrams and returns how many it got. They are valid until the
-// next Read.
-func (r *Reader) Read() (n int, err error) {
+// Read waits for datagrams and returns how many it got, and whether there were
+// some without waiting. They are valid until the next Read.
+func (r *Reader) Read() (n int, atOnce bool, err error) {
+	atOnce = true
 	for i := range r.headers {
 		r.headers[i].Namelen = unix.SizeofSockaddrInet6
 		r.headers[i].SetControllen(controlSize)
 	}
 	waited := r.raw.Read(func(fd uintptr) bool {
 		n, err = call(unix.SYS_RECVMMSG, fd, r.headers)
+		atOnce = atOnce && !again(err)
 		return !again(err)
 	})
 	if waited != nil {
-		return 0, waited
+		return 0, false, waited
 	}
-	return n, err
+	return n, atOnce, err
 }
 
 // A Datagram is what was received.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // A Rehearsal is plugins that answer questions and serve nobody: they bind and
@@ -12,6 +13,10 @@ import (
 type Rehearsal struct {
 	Inventory string // a file or a folder in the place of SMD; empty: SMD
 	Follow    bool   // SMD is looked at as in service; else once, and nothing runs
+
+	// Clock is that of a record that is replayed: temporary leases are given and
+	// end by it, in memory. nil: none is given.
+	Clock func() time.Time
 }
 
 // PublishedMachines is the name under which Machines are published.

@@ -70,7 +70,7 @@ func TestFile(t *testing.T) {
 		{Time: utc(first.Replied), Interface: eth0, From: first.ReplyFrom, To: first.ReplyTo, Payload: first.Reply, Comment: "bootloop: OFFER", Sent: true},
 		{Time: utc(sixth.Time), Interface: sixth.Interface, From: netip.MustParseAddrPort("[fe80::2]:546"), To: sixth.To, Payload: sixth.Request, Comment: "coresmd: REPLY"},
 		{Time: utc(sixth.Replied), Interface: sixth.Interface, From: sixth.ReplyFrom, To: sixth.ReplyTo, Payload: sixth.Reply, Comment: "coresmd: REPLY", Sent: true},
-		{Time: utc(malformed.Time), From: netip.MustParseAddrPort("0.0.0.0:68"), Payload: malformed.Request, Comment: "coredhcp: no reply: malformed?"},
+		{Time: utc(malformed.Time), From: netip.MustParseAddrPort("0.0.0.0:68"), To: netip.AddrPortFrom(netip.Addr{}, 67), Payload: malformed.Request, Comment: "coredhcp: no reply: malformed?"},
 	}
 	file := written(t, first, sixth, malformed)
 	if diff := cmp.Diff(want, datagrams(t, file), same); diff != "" {

@@ -28,7 +28,7 @@ var ErrFormat = errors.New("no packet capture; wanted pcapng or pcap, as coresmd
 type Datagram struct {
 	Time      time.Time
 	Interface Interface      // as far as the file tells
-	From, To  netip.AddrPort // invalid: not told
+	From, To  netip.AddrPort // an invalid address is not told
 	Payload   []byte
 	Comment   string
 	Sent      bool // the recorder wrote it as a reply of the server
@@ -165,6 +165,10 @@ func (r *Reader) Next() (Datagram, error) {
 	}
 }
 
+// Own says that the recorder wrote the file: each request is followed by its
+// reply, if there was one.
+func (r *Reader) Own() bool { return r.own }
+
 // datagram finds the datagram in a packet; false: there is none of DHCP.
 func (r *Reader) datagram(p *packet, decoder gopacket.Decoder) (Datagram, bool) {
 	whole := gopacket.NewPacket(p.octets, decoder, gopacket.DecodeOptions{Lazy: true, NoCopy: true})
@@ -196,7 +200,7 @@ func (r *Reader) datagram(p *packet, decoder gopacket.Decoder) (Datagram, bool) 
 // for what is not told. A client of DHCPv4 without an address does so, too.
 func told(a netip.AddrPort) netip.AddrPort {
 	if a.Addr().IsUnspecified() && a.Port() != clientPort4 {
-		return netip.AddrPort{}
+		return netip.AddrPortFrom(netip.Addr{}, a.Port())
 	}
 	return a
 }
