@@ -154,8 +154,8 @@ const anyChild = -1
 // the exit status of the server when that has ended: over. Who serves may be no
 // child of this process yet, but one of a server before it that still sends
 // files: each becomes one when its parent ends, which may not be in their order.
-// A server whose parent has buried it is over when nobody is left: the parent
-// ended as it did.
+// A server whose parent has buried it is over as well: the parent ended as it
+// did.
 func (k *keeper) bury(which int) (status int, over bool) {
 	for {
 		var how unix.WaitStatus
@@ -166,7 +166,7 @@ func (k *keeper) bury(which int) (status int, over bool) {
 		case err != nil:
 			return k.last, which == anyChild
 		case id == 0:
-			return 0, false
+			return k.last, k.buried()
 		}
 		if k.ended(exit{id, exitStatus(how)}) {
 			return k.last, true
@@ -181,6 +181,18 @@ func (k *keeper) ended(child exit) bool {
 	k.hearAll()
 	k.listen()
 	return child.id == k.server
+}
+
+// buried says that there is no server any more, and that another process has
+// taken notice of its end.
+func (k *keeper) buried() bool {
+	gone := func() bool { return errors.Is(syscall.Kill(k.server, 0), syscall.ESRCH) }
+	if !gone() {
+		return false
+	}
+	k.hearAll() // it may have said who serves in its place
+	k.listen()
+	return gone()
 }
 
 func exitStatus(how unix.WaitStatus) int {

@@ -518,6 +518,7 @@ func TestReloadBesideTransfers(t *testing.T) {
 	compare(t, nodeLease(1, "192.0.2.11"), dhcptest.Udhcpc(l.host(1), "eth0", dhcptest.ClientOptions{}))
 	later()
 	ends(third)
+	begin() // the parent of the server that is killed has not ended
 	if err := syscall.Kill(s.reload(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
