@@ -192,3 +192,45 @@ func (s *site) capture(file string) (end func()) {
 		p.Stop()
 	}
 }
+
+// A reload begins to record, and ends it. No configuration has to be written anew for it but its
+// one word.
+func TestReloadRecorder(t *testing.T) {
+	t.Parallel()
+	l := newLooped(t)
+	l.addNode(1, "192.0.2.11")
+	host, file := l.host(1), filepath.Join(t.TempDir(), "one.pcapng")
+	pcap := func() string {
+		out, status := l.command("pcap", "x3000c0s1b0n0", "-w", file)
+		return fmt.Sprintf("%d %s", status, out)
+	}
+	becomes := func(want string) { // a question may still be the predecessor's
+		t.Helper()
+		dhcptest.Eventually(t, takesUp, func() error {
+			if got := pcap(); got != want {
+				return fmt.Errorf("pcap: %s, want %s", got, want)
+			}
+			return nil
+		})
+	}
+	const off = "2 coresmd: asking http://127.0.0.1:6767: no packets are recorded; wanted record= in the directive coresmd, such as record=64MiB\n"
+	s := l.serveFile(l.chainOf("http_addr="+statusAddr, tenAddresses))
+	dhcptest.Udhcpc(host, "eth0", dhcptest.ClientOptions{})
+	if got := pcap(); got != off {
+		t.Errorf("before: %s", got)
+	}
+	s.write(l.chainOf("http_addr="+statusAddr+" record=2MiB", tenAddresses))
+	s.reload()
+	becomes("2 coresmd: asking http://127.0.0.1:6767: nothing is recorded of x3000c0s1b0n0; 0 exchanges of others are\n")
+	dhcptest.Udhcpc(host, "eth0", dhcptest.ClientOptions{})
+	if got := pcap(); got != "0 " {
+		t.Errorf("recorded: %s", got)
+	}
+	if got, want := tshark(t, file, "dhcp.option.dhcp", "frame.comment"), "1|coresmd: OFFER\n2|coresmd: OFFER\n3|coresmd: ACK\n5|coresmd: ACK\n"; got != want {
+		t.Errorf("recorded:\n%s", got)
+	}
+	s.write(l.chainOf("http_addr="+statusAddr, tenAddresses))
+	s.reload()
+	becomes(off)
+	s.stop()
+}

@@ -32,8 +32,11 @@ asked as if it selected ours, and which server it is makes no difference.
 
 Exit status 1 if something is answered differently.`
 
-// mostReplayed bounds the exchanges of an answer that is printed as one: JSON, YAML.
-const mostReplayed = 100_000
+// Bounds of what is held at once.
+const (
+	mostReplayed = 10_000  // exchanges of an answer that is printed as one: JSON, YAML
+	mostDecided  = 100_000 // comments of requests whose exchange is not over
+)
 
 // Results of an exchange that is asked again.
 const (
@@ -185,7 +188,7 @@ func (r *replaying) all(ctx context.Context) error {
 		}
 		r.pairing.Add(compare.Datagram{Time: d.Time, Interface: d.Interface.Name, Networks: d.Interface.Networks, From: d.From, To: d.To, Payload: d.Payload})
 		if d.Comment != "" && !d.Sent {
-			if len(r.decided) > mostReplayed {
+			if len(r.decided) > mostDecided {
 				clear(r.decided) // of what was no exchange of its own
 			}
 			r.decided[keyOf(d.Time, d.Payload, d.V6())] = d.Comment
@@ -199,7 +202,7 @@ func (r *replaying) all(ctx context.Context) error {
 	}
 	r.pairing.Cut()
 	if r.tooMany() {
-		return fmt.Errorf("more than %d exchanges; wanted --format table, or a file of fewer machines", mostReplayed)
+		return fmt.Errorf("more than %d exchanges for --format %s; wanted --differences, --format table, or a file of fewer machines", mostReplayed, r.format)
 	}
 	return errors.Join(ctx.Err(), r.failed)
 }
