@@ -95,15 +95,15 @@ pid-file=
 	},
 }
 
-// start starts the server in the place of ours.
-func (i incumbent) start(s *site) {
+// start starts the server on a host.
+func (i incumbent) start(s *site, on *dhcptest.Namespace) {
 	s.t.Helper()
 	dir := s.t.TempDir()
 	path := filepath.Join(dir, i.file)
 	if err := os.WriteFile(path, []byte(strings.ReplaceAll(i.config, "DIR", dir)), 0o644); err != nil {
 		s.t.Fatal(err)
 	}
-	cmd := s.server.Command(context.Background(), dhcptest.Need(s.t, i.tool, i.pkg), i.args(path)...)
+	cmd := on.Command(context.Background(), dhcptest.Need(s.t, i.tool, i.pkg), i.args(path)...)
 	cmd.Env = append(os.Environ(), "KEA_PIDFILE_DIR="+dir, "KEA_LOCKFILE_DIR="+dir)
 	p := dhcptest.StartProcess(s.t, i.name, cmd)
 	p.WaitLog(i.ready, 10*time.Second)
@@ -244,7 +244,7 @@ func testShadow(t *testing.T, i incumbent) {
 	}
 	mirror := s.mirror(1)
 	far := s.farSite()
-	i.start(s)
+	i.start(s, s.server)
 	folder := t.TempDir()
 	config := shadowConfig("192.0.2.1", "svc_base_uri=http://127.0.0.1:27779 lease_time=1h", folder)
 	beside := shadowIn(s.server, t, config)
@@ -337,7 +337,7 @@ func TestLoopShadowRelay(t *testing.T) {
 	relay.Forward()
 	s.server.IP("route", "add", "198.51.100.0/24", "via", relayIP.String())
 	dhcptest.StartDhcrelay(relay, "eth0", "eth1", serverIP)
-	incumbents[0].start(s)
+	incumbents[0].start(s, s.server)
 	config := shadowConfig("192.0.2.1", "svc_base_uri=file://"+shadowInventory(t)+" lease_time=20m", t.TempDir())
 	both := shadowIn(relay, t, config)
 	one := shadowIn(relay, t, config, "--shadow-interface", "eth0")
@@ -363,6 +363,53 @@ TIME x3000c0s4b0n0 02:00:00:00:00:04 REQUEST (selecting), relay 198.51.100.1: di
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
+}
+
+// Where two servers answer, each is held against ours. A machine's own port hears both.
+func TestLoopShadowTwo(t *testing.T) {
+	t.Parallel()
+	s := newWiring(t)
+	other := s.net.Namespace("other")
+	other.Attach(s.lan, "eth0", dhcptest.MAC(0x101), netip.MustParsePrefix("192.0.2.3/24"))
+	incumbents[0].start(s, s.server)
+	incumbents[1].start(s, other)
+	one := s.host(1)
+	shadow := shadowIn(one, t, shadowConfig("192.0.2.1", "svc_base_uri=file://"+shadowInventory(t)+" lease_time=20m", t.TempDir()), "--shadow-address", "192.0.2.1/24")
+	dhcptest.Udhcpc(one, "eth0", dhcptest.ClientOptions{})
+	shadow.wait(`REQUEST`)
+	shadow.end()
+	discover, _, _ := strings.Cut(shadow.text(), "TIME x3000c0s1b0n0 02:00:00:00:00:01 REQUEST")
+	head, replies, _ := strings.Cut(discover, "\n")
+	if want := "TIME x3000c0s1b0n0 02:00:00:00:00:01 DISCOVER: different, 2 servers answered"; head != want {
+		t.Errorf("%q, want %q", head, want)
+	}
+	kea := "    192.0.2.1: OFFER of 192.0.2.11\n"
+	masq := "    192.0.2.3: OFFER of 192.0.2.11\n        siaddr: 192.0.2.3 -> 192.0.2.1\n        54 Server Identifier: 192.0.2.3 -> 192.0.2.1\n" +
+		"        61 Client identifier: nothing -> 0x01020000000001\n"
+	we := "    we: OFFER of 192.0.2.11 by coresmd\n"
+	if replies != kea+masq+we && replies != masq+kea+we {
+		t.Errorf("%s", discover)
+	}
+	if text := shadow.text(); !strings.Contains(text, "\n      1 of them by more than one server\n") {
+		t.Errorf("%s", text)
+	}
+}
+
+// An interface that goes down and comes back is heard again.
+func TestLoopShadowDown(t *testing.T) {
+	t.Parallel()
+	s := newWiring(t)
+	shadow := shadowIn(s.server, t, shadowConfig("192.0.2.1", "svc_base_uri=file://"+shadowInventory(t), t.TempDir()), "--shadow-interface", "eth0")
+	tap := s.host(1).Tap("eth0")
+	s.server.IP("link", "set", "eth0", "down")
+	shadow.WaitLog(`--shadow-interface eth0: it is down`, 10*time.Second)
+	mark := shadow.Mark()
+	s.server.IP("link", "set", "eth0", "up")
+	shadow.WaitLogSince(mark, `listening beside other servers on eth0`, 10*time.Second)
+	carried(t, tap, s.server.Tap("eth0"))
+	tap.Send(toAll(67, dhcptest.Request4(t, dhcptest.MAC(1).String(), dhcpv4.MessageTypeDiscover).ToBytes()))
+	shadow.wait(`02:00:00:00:00:01 DISCOVER: ours only`)
+	shadow.end()
 }
 
 // A burst of 10,000 machines is heard whole.
@@ -394,6 +441,7 @@ func TestLoopShadowBurst(t *testing.T) {
 func TestLoopShadowMistakes(t *testing.T) {
 	t.Parallel()
 	ns := dhcptest.NewNet(t).Namespace("alone")
+	ns.IP("link", "add", "down0", "type", "veth", "peer", "name", "down1")
 	config := filepath.Join(t.TempDir(), "config.yaml")
 	if err := os.WriteFile(config, []byte("server4:\n  plugins:\n    - server_id: 192.0.2.1\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -451,7 +499,7 @@ func TestLoopShadow6(t *testing.T) {
 		s.addNode(n+1, addr)
 	}
 	far := s.farSite6()
-	masq6.start(s.site)
+	masq6.start(s.site, s.server)
 	folder := t.TempDir()
 	beside := shadowIn(s.server, t, s.config6(s.smd6("snapshot_file="+folder+"/inventory.json", "subnet=2001:db8::/64", "subnet=2001:db8:1::/64")))
 	beside.noUDP()
