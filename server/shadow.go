@@ -178,17 +178,7 @@ func (s *shadow) rest() {
 func (s *shadow) follow(ctx context.Context) error {
 	var errs []error
 	for _, name := range s.options.shadowInterfaces {
-		i, ok := s.table.Name(name)
-		switch {
-		case !ok:
-			errs = append(errs, fmt.Errorf("--shadow-interface %s: there is no such interface", name))
-		case !sniff.Fits(i.Interface):
-			errs = append(errs, fmt.Errorf("--shadow-interface %s: it does not carry Ethernet frames", name))
-		case i.Flags&net.FlagUp == 0:
-			errs = append(errs, fmt.Errorf("--shadow-interface %s: it is down", name))
-		default:
-			errs = append(errs, s.tap(ctx, i))
-		}
+		errs = append(errs, s.named(ctx, name))
 	}
 	if len(s.options.shadowInterfaces) > 0 {
 		return errors.Join(errs...)
@@ -205,6 +195,20 @@ func (s *shadow) follow(ctx context.Context) error {
 		err = errors.New("no interface to listen on: none is up; wanted --shadow-interface")
 	}
 	return err
+}
+
+// named hears an interface of --shadow-interface.
+func (s *shadow) named(ctx context.Context, name string) error {
+	i, ok := s.table.Name(name)
+	switch {
+	case !ok:
+		return fmt.Errorf("--shadow-interface %s: there is no such interface", name)
+	case !sniff.Fits(i.Interface):
+		return fmt.Errorf("--shadow-interface %s: it does not carry Ethernet frames", name)
+	case i.Flags&net.FlagUp == 0:
+		return fmt.Errorf("--shadow-interface %s: it is down", name)
+	}
+	return s.tap(ctx, i)
 }
 
 // followOn is follow when it has begun: what cannot be heard now may be later.

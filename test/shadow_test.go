@@ -390,7 +390,8 @@ func TestLoopShadowTwo(t *testing.T) {
 	if replies != kea+masq+we && replies != masq+kea+we {
 		t.Errorf("%s", discover)
 	}
-	if text := shadow.text(); !strings.Contains(text, "\n      1 of them by more than one server\n") {
+	// dnsmasq refuses the client that takes the other one's offer: then both answer twice.
+	if text := shadow.text(); !regexp.MustCompile(`\n      [12] of them by more than one server\n`).MatchString(text) {
 		t.Errorf("%s", text)
 	}
 }

@@ -2,6 +2,9 @@ package compare
 
 import (
 	"net"
+	"os"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -195,5 +198,28 @@ func sane(t *testing.T, parts []Part) {
 	}
 	if got := Differences(parts, parts); got != nil {
 		t.Errorf("of itself: %v", got)
+	}
+}
+
+// The manual has each field that programs read.
+func TestManual(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/shadow.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, of := range []any{Exchange{}, Reply{}, Part{}, Difference{}, Summary{}, Counts{}, Count{}} {
+		kind := reflect.TypeOf(of)
+		for field := range kind.Fields() {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if name != "" && !strings.Contains(string(page), "`"+name+"`") {
+				t.Errorf("docs/shadow.md lacks `%s` of %v", name, kind)
+			}
+		}
+	}
+	for _, result := range Results() {
+		if !strings.Contains(string(page), "`"+result+"`") {
+			t.Errorf("docs/shadow.md lacks `%s`", result)
+		}
 	}
 }

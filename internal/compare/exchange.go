@@ -23,7 +23,8 @@ const (
 type Exchange struct {
 	Time      time.Time `json:"time"` // of the request
 	Interface string    `json:"interface,omitempty"`
-	Client    string    `json:"client"` // its MAC address; of DHCPv6 without one its DUID
+	Client    string    `json:"client"`         // its MAC address; of DHCPv6 without one its DUID
+	DUID      string    `json:"duid,omitempty"` // of DHCPv6
 	ID        string    `json:"id,omitempty"`
 	Hostname  string    `json:"hostname,omitempty"` // that it calls itself
 	Message   string    `json:"message"`

@@ -124,8 +124,8 @@ type request6 struct {
 }
 
 func (m *request6) describe(x *Exchange, d *Datagram) {
-	x.Client, x.Message = net.HardwareAddr(client6(m.inner)).String(), m.inner.MessageType.String()
-	if x.Client == "" {
+	x.DUID, x.Message = net.HardwareAddr(client6(m.inner)).String(), m.inner.MessageType.String()
+	if x.Client = x.DUID; x.Client == "" {
 		x.Client = clientless(m.outer, d.From.Addr())
 	}
 	x.XID = strings.TrimPrefix(m.inner.TransactionID.String(), "0x")
