@@ -148,7 +148,7 @@ func TestReplay(t *testing.T) {
 			t.Errorf("%s: status %d\n%s", filepath.Base(file), status, out)
 		}
 		out, status = s.command("replay", file, "-c", changed, "--differences")
-		lines := stamps.ReplaceAllString(clocks.ReplaceAllString(out, "TIME"), "TIME")
+		lines := repeats.ReplaceAllString(clocks.ReplaceAllString(out, "TIME"), "")
 		if got := grep(lines, `^TIME|->`); status != 1 || got != changedLeases {
 			t.Errorf("%s, changed: status %d\n%s", filepath.Base(file), status, out)
 		}
@@ -169,7 +169,10 @@ TIME  x3000c0s1b0n0 02:00:00:00:00:01 REQUEST (selecting): different
            59 Rebinding Time Value: 52m30s -> 1h45m0s
 `
 
-var clocks = regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(Z|[+-]\d\d:\d\d)`)
+var (
+	clocks  = regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(Z|[+-]\d\d:\d\d)`)
+	repeats = regexp.MustCompile(`, \d+ times`) // of a client on a busy machine
+)
 
 // capture captures what the server sees of DHCP, with tshark, until it is called.
 func (s *site) capture(file string) (end func()) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/compare"
@@ -101,7 +102,7 @@ type replaying struct {
 	chains  *packets.Chains
 	pairing *compare.Pairing
 	decided map[decidedKey]string
-	now     time.Time // of the file; it does not go back
+	now     atomic.Pointer[time.Time] // of the file; it does not go back. The lease table reads it, too
 	total   int
 	failed  error // of printing
 	answer  replay
@@ -147,12 +148,13 @@ func (r *replaying) run(ctx context.Context, path string) error {
 // begin sets the plugins up at the time of the first datagram. To another server's
 // clients nothing is given: what it gives is not to be had from us.
 func (r *replaying) begin(ctx context.Context) error {
+	r.now.Store(new(time.Time))
 	if len(r.ahead) > 0 {
-		r.now = r.ahead[0].Time
+		r.now.Store(&r.ahead[0].Time)
 	}
 	var clock func() time.Time
 	if !r.incumbent {
-		clock = func() time.Time { return r.now }
+		clock = func() time.Time { return *r.now.Load() }
 	}
 	var err error
 	if r.chains, err = r.setUpReplay(ctx, clock); err != nil {
@@ -183,8 +185,8 @@ func (r *replaying) all(ctx context.Context) error {
 	for len(r.ahead) > 0 && ctx.Err() == nil && r.failed == nil && !r.tooMany() {
 		d := r.ahead[0]
 		r.ahead = r.ahead[1:]
-		if d.Time.After(r.now) {
-			r.now = d.Time
+		if d.Time.After(*r.now.Load()) {
+			r.now.Store(&d.Time)
 		}
 		r.pairing.Add(compare.Datagram{Time: d.Time, Interface: d.Interface.Name, Networks: d.Interface.Networks, From: d.From, To: d.To, Payload: d.Payload})
 		if d.Comment != "" && !d.Sent {
@@ -198,7 +200,7 @@ func (r *replaying) all(ctx context.Context) error {
 		}
 	}
 	if r.file.Own() {
-		r.pairing.End(r.now.Add(compare.DefaultWait)) // a reply would be there
+		r.pairing.End(r.now.Load().Add(compare.DefaultWait)) // a reply would be there
 	}
 	r.pairing.Cut()
 	if r.tooMany() {
