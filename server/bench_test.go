@@ -7,13 +7,23 @@ import (
 
 	"github.com/OpenCHAMI/coresmd/internal/mmsg"
 	"github.com/OpenCHAMI/coresmd/internal/process"
+	"github.com/OpenCHAMI/coresmd/internal/record"
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/sirupsen/logrus"
 )
 
 // BenchmarkPacket4 is what a packet costs outside the kernel and the plugins.
-func BenchmarkPacket4(b *testing.B) {
-	l, err := listen(process.New(), loopback(), nil, logrus.NewEntry(logrus.New()))
+func BenchmarkPacket4(b *testing.B) { benchPacket4(b, process.New()) }
+
+// BenchmarkPacket4Recorded is the same while packets are recorded.
+func BenchmarkPacket4Recorded(b *testing.B) {
+	p := process.New()
+	process.Publish(p, record.Shared, record.New(64<<20))
+	benchPacket4(b, p)
+}
+
+func benchPacket4(b *testing.B, in *process.Process) {
+	l, err := listen(in, loopback(), nil, logrus.NewEntry(logrus.New()))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -30,6 +40,7 @@ func BenchmarkPacket4(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		p := packet{Datagram: mmsg.Datagram{Payload: octets, From: netip.MustParseAddrPort("192.0.2.254:67"), Index: 1}}
+		s.see(&p)
 		if why := s.parse(&p); why != "" {
 			b.Fatal(why)
 		}

@@ -47,7 +47,8 @@ type shadow struct {
 	heard   chan compare.Datagram
 	pairing *compare.Pairing
 	tally   *compare.Tally
-	failed  error // of writing the report
+	failed  error         // of writing the report
+	deaf    process.Limit // of the complaint that an interface is not heard
 
 	mu     sync.Mutex
 	taps   map[int]*sniff.Tap // guarded by mu: by index of their interfaces
@@ -143,9 +144,9 @@ func (s *shadow) compare(ctx context.Context, changed <-chan struct{}) {
 				s.pairing.End(now.Add(-behind))
 			}
 		case <-changed:
-			_ = s.follow(ctx) // logged
+			s.followOn(ctx)
 		case <-again.C:
-			_ = s.follow(ctx) // logged
+			s.followOn(ctx)
 		case <-asked:
 			s.summary()
 		case <-ctx.Done():
@@ -177,15 +178,7 @@ func (s *shadow) rest() {
 func (s *shadow) follow(ctx context.Context) error {
 	var errs []error
 	for _, name := range s.options.shadowInterfaces {
-		i, ok := s.table.Name(name)
-		switch {
-		case !ok:
-			errs = append(errs, fmt.Errorf("--shadow-interface %s: there is no such interface", name))
-		case !sniff.Fits(i.Interface):
-			errs = append(errs, fmt.Errorf("--shadow-interface %s: it does not carry Ethernet frames", name))
-		default:
-			errs = append(errs, s.tap(ctx, i))
-		}
+		errs = append(errs, s.named(ctx, name))
 	}
 	if len(s.options.shadowInterfaces) > 0 {
 		return errors.Join(errs...)
@@ -197,10 +190,32 @@ func (s *shadow) follow(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.taps) == 0 {
-		return errors.Join(append(errs, errors.New("no interface to listen on: none is up; wanted --shadow-interface"))...)
+	err := errors.Join(errs...)
+	if err == nil && len(s.taps) == 0 {
+		err = errors.New("no interface to listen on: none is up; wanted --shadow-interface")
 	}
-	return nil
+	return err
+}
+
+// named hears an interface of --shadow-interface.
+func (s *shadow) named(ctx context.Context, name string) error {
+	i, ok := s.table.Name(name)
+	switch {
+	case !ok:
+		return fmt.Errorf("--shadow-interface %s: there is no such interface", name)
+	case !sniff.Fits(i.Interface):
+		return fmt.Errorf("--shadow-interface %s: it does not carry Ethernet frames", name)
+	case i.Flags&net.FlagUp == 0:
+		return fmt.Errorf("--shadow-interface %s: it is down", name)
+	}
+	return s.tap(ctx, i)
+}
+
+// followOn is follow when it has begun: what cannot be heard now may be later.
+func (s *shadow) followOn(ctx context.Context) {
+	if err := s.follow(ctx); err != nil && ctx.Err() == nil && s.deaf.Allow(time.Now()) {
+		s.log.Warn(err)
+	}
 }
 
 // tap hears an interface, unless it does already.
@@ -210,7 +225,7 @@ func (s *shadow) tap(ctx context.Context, i ifaces.Interface) error {
 	if s.taps[i.Index] != nil || ctx.Err() != nil {
 		return nil
 	}
-	t, err := sniff.Open(i.Name)
+	t, err := sniff.Open(i.Interface)
 	if err != nil {
 		return err
 	}

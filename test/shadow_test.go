@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -94,15 +95,15 @@ pid-file=
 	},
 }
 
-// start starts the server in the place of ours.
-func (i incumbent) start(s *site) {
+// start starts the server on a host.
+func (i incumbent) start(s *site, on *dhcptest.Namespace) {
 	s.t.Helper()
 	dir := s.t.TempDir()
 	path := filepath.Join(dir, i.file)
 	if err := os.WriteFile(path, []byte(strings.ReplaceAll(i.config, "DIR", dir)), 0o644); err != nil {
 		s.t.Fatal(err)
 	}
-	cmd := s.server.Command(context.Background(), dhcptest.Need(s.t, i.tool, i.pkg), i.args(path)...)
+	cmd := on.Command(context.Background(), dhcptest.Need(s.t, i.tool, i.pkg), i.args(path)...)
 	cmd.Env = append(os.Environ(), "KEA_PIDFILE_DIR="+dir, "KEA_LOCKFILE_DIR="+dir)
 	p := dhcptest.StartProcess(s.t, i.name, cmd)
 	p.WaitLog(i.ready, 10*time.Second)
@@ -139,7 +140,7 @@ func (s *shadowing) text() string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	text := regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d `).ReplaceAllString(string(octets), "TIME ")
+	text := regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d `).ReplaceAllString(string(octets), "TIME ")
 	// A client may not hear the first reply to it.
 	text = regexp.MustCompile(`, \d+ times`).ReplaceAllString(text, "")
 	text = regexp.MustCompile(`(datagrams|sent again): \d+`).ReplaceAllString(text, "$1: N")
@@ -243,7 +244,7 @@ func testShadow(t *testing.T, i incumbent) {
 	}
 	mirror := s.mirror(1)
 	far := s.farSite()
-	i.start(s)
+	i.start(s, s.server)
 	folder := t.TempDir()
 	config := shadowConfig("192.0.2.1", "svc_base_uri=http://127.0.0.1:27779 lease_time=1h", folder)
 	beside := shadowIn(s.server, t, config)
@@ -325,10 +326,123 @@ func (s *shadowing) readLines() {
 	}
 }
 
+// On the host of a relay both sides of it are heard, and each exchange is one. On the client's
+// side alone the replies that the relay passes on say which relay it is.
+func TestLoopShadowRelay(t *testing.T) {
+	t.Parallel()
+	s := newWiring(t)
+	far, relay := s.net.Wire("far"), s.net.Namespace("relay")
+	relay.Attach(far, "eth0", dhcptest.MAC(0x200), netip.PrefixFrom(farGateway, 24))
+	relay.Attach(s.lan, "eth1", dhcptest.MAC(0x201), netip.PrefixFrom(relayIP, 24))
+	relay.Forward()
+	s.server.IP("route", "add", "198.51.100.0/24", "via", relayIP.String())
+	dhcptest.StartDhcrelay(relay, "eth0", "eth1", serverIP)
+	incumbents[0].start(s, s.server)
+	config := shadowConfig("192.0.2.1", "svc_base_uri=file://"+shadowInventory(t)+" lease_time=20m", t.TempDir())
+	both := shadowIn(relay, t, config)
+	one := shadowIn(relay, t, config, "--shadow-interface", "eth0")
+	four := s.net.Namespace("host4")
+	four.Attach(far, "eth0", dhcptest.MAC(4))
+	dhcptest.Udhcpc(four, "eth0", dhcptest.ClientOptions{})
+	for _, shadow := range []*shadowing{both, one} {
+		shadow.wait(`REQUEST`)
+		shadow.end()
+	}
+	want := `TIME x3000c0s4b0n0 02:00:00:00:00:04 DISCOVER, relay 198.51.100.1: different
+    192.0.2.1: OFFER of 198.51.100.14
+        file: old.efi -> nothing
+    we: OFFER of 198.51.100.14 by coresmd
+TIME x3000c0s4b0n0 02:00:00:00:00:04 REQUEST (selecting), relay 198.51.100.1: different
+    192.0.2.1: ACK of 198.51.100.14
+        file: old.efi -> nothing
+    we: ACK of 198.51.100.14 by coresmd
+`
+	for name, text := range map[string]string{"both sides": both.text(), "the client's side": one.text()} {
+		lines, _, _ := strings.Cut(text, "\n\n")
+		if diff := cmp.Diff(want, lines+"\n"); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// Where two servers answer, each is held against ours. A machine's own port hears both.
+func TestLoopShadowTwo(t *testing.T) {
+	t.Parallel()
+	s := newWiring(t)
+	other := s.net.Namespace("other")
+	other.Attach(s.lan, "eth0", dhcptest.MAC(0x101), netip.MustParsePrefix("192.0.2.3/24"))
+	incumbents[0].start(s, s.server)
+	incumbents[1].start(s, other)
+	one := s.host(1)
+	shadow := shadowIn(one, t, shadowConfig("192.0.2.1", "svc_base_uri=file://"+shadowInventory(t)+" lease_time=20m", t.TempDir()), "--shadow-address", "192.0.2.1/24")
+	dhcptest.Udhcpc(one, "eth0", dhcptest.ClientOptions{})
+	shadow.wait(`REQUEST`)
+	shadow.end()
+	discover, _, _ := strings.Cut(shadow.text(), "TIME x3000c0s1b0n0 02:00:00:00:00:01 REQUEST")
+	head, replies, _ := strings.Cut(discover, "\n")
+	if want := "TIME x3000c0s1b0n0 02:00:00:00:00:01 DISCOVER: different, 2 servers answered"; head != want {
+		t.Errorf("%q, want %q", head, want)
+	}
+	kea := "    192.0.2.1: OFFER of 192.0.2.11\n"
+	masq := "    192.0.2.3: OFFER of 192.0.2.11\n        siaddr: 192.0.2.3 -> 192.0.2.1\n        54 Server Identifier: 192.0.2.3 -> 192.0.2.1\n" +
+		"        61 Client identifier: nothing -> 0x01020000000001\n"
+	we := "    we: OFFER of 192.0.2.11 by coresmd\n"
+	if replies != kea+masq+we && replies != masq+kea+we {
+		t.Errorf("%s", discover)
+	}
+	// dnsmasq refuses the client that takes the other one's offer: then both answer twice.
+	if text := shadow.text(); !regexp.MustCompile(`\n      [12] of them by more than one server\n`).MatchString(text) {
+		t.Errorf("%s", text)
+	}
+}
+
+// An interface that goes down and comes back is heard again.
+func TestLoopShadowDown(t *testing.T) {
+	t.Parallel()
+	s := newWiring(t)
+	shadow := shadowIn(s.server, t, shadowConfig("192.0.2.1", "svc_base_uri=file://"+shadowInventory(t), t.TempDir()), "--shadow-interface", "eth0")
+	tap := s.host(1).Tap("eth0")
+	s.server.IP("link", "set", "eth0", "down")
+	shadow.WaitLog(`--shadow-interface eth0: it is down`, 10*time.Second)
+	mark := shadow.Mark()
+	s.server.IP("link", "set", "eth0", "up")
+	shadow.WaitLogSince(mark, `listening beside other servers on eth0`, 10*time.Second)
+	carried(t, tap, s.server.Tap("eth0"))
+	tap.Send(toAll(67, dhcptest.Request4(t, dhcptest.MAC(1).String(), dhcpv4.MessageTypeDiscover).ToBytes()))
+	shadow.wait(`02:00:00:00:00:01 DISCOVER: ours only`)
+	shadow.end()
+}
+
+// A burst of 10,000 machines is heard whole.
+func TestLoopShadowBurst(t *testing.T) {
+	t.Parallel()
+	s := newWiring(t)
+	folder := dhcptest.Inventory(t, "[]", `{"Components":[]}`)
+	shadow := shadowIn(s.server, t, shadowConfig("192.0.2.1", "svc_base_uri=file://"+folder, t.TempDir()))
+	tap := s.host(1).Tap("eth0")
+	carried(t, tap, s.server.Tap("eth0"))
+	const machines = 10_000
+	for n := range machines {
+		discover := dhcptest.Request4(t, dhcptest.MAC(n).String(), dhcpv4.MessageTypeDiscover)
+		tap.Send(toAll(67, discover.ToBytes()))
+	}
+	dhcptest.Eventually(t, 30*time.Second, func() error {
+		if got := strings.Count(shadow.text(), "ours only"); got != machines {
+			return fmt.Errorf("%d of %d", got, machines)
+		}
+		return nil
+	})
+	shadow.end()
+	if text := shadow.text(); !strings.Contains(text, fmt.Sprintf("\n%d exchanges of %d clients in DURATION", machines, machines)) || strings.Contains(text, "not heard") {
+		t.Errorf("%s", text[strings.LastIndex(text, "\n\n"):])
+	}
+}
+
 // What cannot be is said, and nothing is begun.
 func TestLoopShadowMistakes(t *testing.T) {
 	t.Parallel()
 	ns := dhcptest.NewNet(t).Namespace("alone")
+	ns.IP("link", "add", "down0", "type", "veth", "peer", "name", "down1")
 	config := filepath.Join(t.TempDir(), "config.yaml")
 	if err := os.WriteFile(config, []byte("server4:\n  plugins:\n    - server_id: 192.0.2.1\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -386,7 +500,7 @@ func TestLoopShadow6(t *testing.T) {
 		s.addNode(n+1, addr)
 	}
 	far := s.farSite6()
-	masq6.start(s.site)
+	masq6.start(s.site, s.server)
 	folder := t.TempDir()
 	beside := shadowIn(s.server, t, s.config6(s.smd6("snapshot_file="+folder+"/inventory.json", "subnet=2001:db8::/64", "subnet=2001:db8:1::/64")))
 	beside.noUDP()
@@ -398,6 +512,30 @@ func TestLoopShadow6(t *testing.T) {
 	beside.end()
 	empty(t, folder)
 	dhcptest.Golden(t, "shadow/dnsmasq6", beside.text())
+}
+
+// toAll is a frame from the first machine to all, to a port.
+func toAll(port uint16, payload []byte) []byte {
+	return dhcptest.UDP{
+		Src: dhcptest.MAC(1), Dst: layers.EthernetBroadcast, From: netip.MustParseAddrPort("0.0.0.0:68"),
+		To: netip.AddrPortFrom(netip.MustParseAddr("255.255.255.255"), port), Payload: payload,
+	}.Frame()
+}
+
+// carried waits until what is sent on one tap arrives at others.
+func carried(t *testing.T, from *dhcptest.Tap, to ...*dhcptest.Tap) {
+	t.Helper()
+	for _, tap := range to {
+		dhcptest.Eventually(t, 10*time.Second, func() error {
+			frame := toAll(9, []byte("hello"))
+			frame[35] = 9 // from port 9 too: not a port of DHCP
+			from.Send(frame)
+			if _, ok := tap.ReceiveUDP(9, 100*time.Millisecond); !ok {
+				return errors.New("the wire does not carry yet")
+			}
+			return nil
+		})
+	}
 }
 
 // Where a packet is seen on several interfaces it is one packet, and the client's network is
@@ -420,21 +558,16 @@ func TestLoopShadowInterfaces(t *testing.T) {
 
 	tap := s.host(1).Tap("eth0")
 	discover := dhcptest.Request4(t, dhcptest.MAC(1).String(), dhcpv4.MessageTypeDiscover)
-	frame := func(payload []byte) []byte {
-		return dhcptest.UDP{
-			Src: dhcptest.MAC(1), Dst: layers.EthernetBroadcast, From: netip.MustParseAddrPort("0.0.0.0:68"),
-			To: netip.MustParseAddrPort("255.255.255.255:67"), Payload: payload,
-		}.Frame()
-	}
-	tap.Send(frame(discover.ToBytes()))
-	tap.Send(frame([]byte("garbage")))
-	fragment := frame(make([]byte, 300))
+	carried(t, tap, s.server.Tap("br0"), trunk.Tap("eth0"))
+	tap.Send(toAll(67, discover.ToBytes()))
+	tap.Send(toAll(67, []byte("garbage")))
+	fragment := toAll(67, make([]byte, 300))
 	fragment[20] |= 0x20 // more fragments
 	binary.BigEndian.PutUint16(fragment[24:], 0)
 	binary.BigEndian.PutUint16(fragment[24:], ^dhcptest.Sum(fragment[14:34]))
 	tap.Send(fragment)
 	discover.TransactionID = dhcpv4.TransactionID{7}
-	tap.Send(slices.Insert(frame(discover.ToBytes()), 12, 0x81, 0, 0, 7)) // in VLAN 7
+	tap.Send(slices.Insert(toAll(67, discover.ToBytes()), 12, 0x81, 0, 0, 7)) // in VLAN 7
 
 	bridged.wait(`(?s)DISCOVER.*DISCOVER`)
 	trunked.wait(`(?s)DISCOVER.*DISCOVER`)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/OpenCHAMI/coresmd/internal/compare"
@@ -32,8 +33,11 @@ asked as if it selected ours, and which server it is makes no difference.
 
 Exit status 1 if something is answered differently.`
 
-// mostReplayed bounds the exchanges of an answer that is printed as one: JSON, YAML.
-const mostReplayed = 100_000
+// Bounds of what is held at once.
+const (
+	mostReplayed = 10_000  // exchanges of an answer that is printed as one: JSON, YAML
+	mostDecided  = 100_000 // comments of requests whose exchange is not over
+)
 
 // Results of an exchange that is asked again.
 const (
@@ -98,7 +102,7 @@ type replaying struct {
 	chains  *packets.Chains
 	pairing *compare.Pairing
 	decided map[decidedKey]string
-	now     time.Time // of the file; it does not go back
+	now     atomic.Pointer[time.Time] // of the file; it does not go back. The lease table reads it, too
 	total   int
 	failed  error // of printing
 	answer  replay
@@ -144,12 +148,13 @@ func (r *replaying) run(ctx context.Context, path string) error {
 // begin sets the plugins up at the time of the first datagram. To another server's
 // clients nothing is given: what it gives is not to be had from us.
 func (r *replaying) begin(ctx context.Context) error {
+	r.now.Store(new(time.Time))
 	if len(r.ahead) > 0 {
-		r.now = r.ahead[0].Time
+		r.now.Store(&r.ahead[0].Time)
 	}
 	var clock func() time.Time
 	if !r.incumbent {
-		clock = func() time.Time { return r.now }
+		clock = func() time.Time { return *r.now.Load() }
 	}
 	var err error
 	if r.chains, err = r.setUpReplay(ctx, clock); err != nil {
@@ -180,12 +185,12 @@ func (r *replaying) all(ctx context.Context) error {
 	for len(r.ahead) > 0 && ctx.Err() == nil && r.failed == nil && !r.tooMany() {
 		d := r.ahead[0]
 		r.ahead = r.ahead[1:]
-		if d.Time.After(r.now) {
-			r.now = d.Time
+		if d.Time.After(*r.now.Load()) {
+			r.now.Store(&d.Time)
 		}
 		r.pairing.Add(compare.Datagram{Time: d.Time, Interface: d.Interface.Name, Networks: d.Interface.Networks, From: d.From, To: d.To, Payload: d.Payload})
 		if d.Comment != "" && !d.Sent {
-			if len(r.decided) > mostReplayed {
+			if len(r.decided) > mostDecided {
 				clear(r.decided) // of what was no exchange of its own
 			}
 			r.decided[keyOf(d.Time, d.Payload, d.V6())] = d.Comment
@@ -195,11 +200,11 @@ func (r *replaying) all(ctx context.Context) error {
 		}
 	}
 	if r.file.Own() {
-		r.pairing.End(r.now.Add(compare.DefaultWait)) // a reply would be there
+		r.pairing.End(r.now.Load().Add(compare.DefaultWait)) // a reply would be there
 	}
 	r.pairing.Cut()
 	if r.tooMany() {
-		return fmt.Errorf("more than %d exchanges; wanted --format table, or a file of fewer machines", mostReplayed)
+		return fmt.Errorf("more than %d exchanges for --format %s; wanted --differences, --format table, or a file of fewer machines", mostReplayed, r.format)
 	}
 	return errors.Join(ctx.Err(), r.failed)
 }

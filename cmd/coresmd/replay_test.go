@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -420,5 +421,55 @@ func TestReplayMistakes(t *testing.T) {
 		if diff := cmp.Diff(said{Err: "coresmd: " + want + "\n", Status: exitFailed}, got); diff != "" {
 			t.Errorf("replay %s (-want +got):\n%s", words, diff)
 		}
+	}
+}
+
+// TestReports replays what was sent with reports of bugs: testdata/reports/NAME has
+// the packets, the configuration and the inventory, and what replay is to say.
+func TestReports(t *testing.T) {
+	t.Parallel()
+	reports, err := filepath.Glob("testdata/reports/*/report.pcapng")
+	if err != nil || len(reports) == 0 {
+		t.Fatalf("%v, %v", reports, err)
+	}
+	for _, path := range reports {
+		folder, err := filepath.Abs(filepath.Dir(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.Base(folder)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := alone(t, t.TempDir(), "replay", filepath.Join(folder, "report.pcapng"), "-c", filepath.Join(folder, "config.yaml"), "--inventory", filepath.Join(folder, "inventory.json"))
+			dhcptest.Golden(t, "reports/"+name+"/answer", got.shown())
+		})
+	}
+}
+
+// TestReplayMany has more exchanges than an answer in one piece may have.
+func TestReplayMany(t *testing.T) {
+	t.Parallel()
+	g := goldenFiles["plain"]
+	one := readGolden(t, filepath.Join("..", "..", g.plugin, "testdata", "replay", "plain.pcapng"))[0]
+	var all []*goldenExchange
+	for n := range mostReplayed + 1 {
+		next := *one
+		next.exchange.Request, next.exchange.Reply = bytes.Clone(one.exchange.Request), bytes.Clone(one.exchange.Reply)
+		const xid = 4
+		binary.BigEndian.PutUint32(next.exchange.Request[xid:], uint32(n))
+		binary.BigEndian.PutUint32(next.exchange.Reply[xid:], uint32(n))
+		all = append(all, &next)
+	}
+	folder := t.TempDir()
+	g.write(t, folder, all, "")
+	inventory, _ := filepath.Abs(filepath.Join("..", "..", g.plugin, "testdata", "replay", "inventory.json"))
+	words := []string{"replay", "file.pcapng", "-c", "config.yaml", "--inventory", inventory, "--format", "json"}
+	want := said{Err: "coresmd: file.pcapng: more than 10000 exchanges for --format json; wanted --differences, --format table, or a file of fewer machines\n", Status: exitFailed}
+	if diff := cmp.Diff(want, alone(t, folder, words...)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	got := alone(t, folder, append(words, "--differences")...)
+	if want := "{\n  \"exchanges\": [],\n  \"different\": 0,\n"; !strings.HasPrefix(got.Out, want) || got.Status != exitFine {
+		t.Errorf("--differences: %+v", got)
 	}
 }

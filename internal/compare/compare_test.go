@@ -2,6 +2,9 @@ package compare
 
 import (
 	"net"
+	"os"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -131,6 +134,11 @@ func TestParts6(t *testing.T) {
 	if diff := cmp.Diff(want, Parts6(m)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	apart := append(append(append([]Part{}, want[:2]...), Part{3, "IANA", "IAID 00000001; 2001:db8::11"},
+		Part{3, "IANA times", "T1 30m0s, T2 30m0s; preferred 1h0m0s, valid 1h0m0s"}), want[3:]...)
+	if diff := cmp.Diff(apart, finer(m)); diff != "" {
+		t.Errorf("finer (-want +got):\n%s", diff)
+	}
 	relayed, err := dhcpv6.EncapsulateRelay(m, dhcpv6.MessageTypeRelayReply, net.ParseIP("2001:db8::1"), net.ParseIP("fe80::1"))
 	if err != nil {
 		t.Fatal(err)
@@ -181,6 +189,9 @@ func FuzzParts6(f *testing.F) {
 			return
 		}
 		sane(t, Parts6(d))
+		if m, err := d.GetInnerMessage(); err == nil {
+			sane(t, finer(m))
+		}
 	})
 }
 
@@ -195,5 +206,28 @@ func sane(t *testing.T, parts []Part) {
 	}
 	if got := Differences(parts, parts); got != nil {
 		t.Errorf("of itself: %v", got)
+	}
+}
+
+// The manual has each field that programs read.
+func TestManual(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/shadow.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, of := range []any{Exchange{}, Reply{}, Part{}, Difference{}, Summary{}, Counts{}, Count{}} {
+		kind := reflect.TypeOf(of)
+		for field := range kind.Fields() {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if name != "" && !strings.Contains(string(page), "`"+name+"`") {
+				t.Errorf("docs/shadow.md lacks `%s` of %v", name, kind)
+			}
+		}
+	}
+	for _, result := range Results() {
+		if !strings.Contains(string(page), "`"+result+"`") {
+			t.Errorf("docs/shadow.md lacks `%s`", result)
+		}
 	}
 }

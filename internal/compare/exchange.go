@@ -23,7 +23,8 @@ const (
 type Exchange struct {
 	Time      time.Time `json:"time"` // of the request
 	Interface string    `json:"interface,omitempty"`
-	Client    string    `json:"client"` // its MAC address; of DHCPv6 without one its DUID
+	Client    string    `json:"client"`         // its MAC address; of DHCPv6 without one its DUID
+	DUID      string    `json:"duid,omitempty"` // of DHCPv6
 	ID        string    `json:"id,omitempty"`
 	Hostname  string    `json:"hostname,omitempty"` // that it calls itself
 	Message   string    `json:"message"`
@@ -143,7 +144,7 @@ func find(parts []Part, label string) string {
 // differ more lines behind it.
 func (x *Exchange) Text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s: %s\n", x.Time.Local().Format("15:04:05"), x.head(), x.verdict())
+	fmt.Fprintf(&b, "%s %s: %s\n", x.Time.Local().Format(time.DateTime), x.head(), x.verdict())
 	if x.Result == Same || x.Result == Identity || x.Result == Nobody && x.Ours.Reason == "" {
 		return b.String()
 	}

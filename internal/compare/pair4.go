@@ -25,6 +25,11 @@ func (p *Pairing) add4(d *Datagram) bool {
 		}
 		if p.opts.Ask4 != nil {
 			r := &request4{m}
+			if r.state(d) == probe && !p.opts.AsIs {
+				p.counts.Probes++
+				p.probed = k
+				return true
+			}
 			k.kind = kind{uint8(m.MessageType()), r.shape()}
 			p.request(k, m.HopCount, r, d)
 		}
@@ -54,6 +59,9 @@ func (p *Pairing) answered4(k key, m *dhcpv4.DHCPv4, d *Datagram) bool {
 	kinds := replies4[m.MessageType()]
 	if kinds == nil {
 		return false
+	}
+	if k == p.probed {
+		return true
 	}
 	keys := k.each(kinds)
 	r := reply4(m)
@@ -143,7 +151,7 @@ func (m *request4) state(d *Datagram) string {
 	case m.Options.Has(dhcpv4.OptionServerIdentifier):
 		return "selecting"
 	case ciaddr == to.String():
-		return "probe" // of a server's health
+		return probe
 	case ciaddr != "" && to == broadcast4:
 		return "rebinding"
 	case ciaddr != "":
@@ -153,6 +161,9 @@ func (m *request4) state(d *Datagram) string {
 	}
 	return "none"
 }
+
+// probe is the state of a health check: its address is that of the server.
+const probe = "probe"
 
 // broadcast4 is where clients without an address send to.
 var broadcast4 = netip.AddrFrom4([4]byte{255, 255, 255, 255}) //nolint:gochecknoglobals // never written to

@@ -59,7 +59,7 @@ type Options struct {
 // Bounds of a pairing.
 const (
 	DefaultWait = 5 * time.Second
-	DefaultMost = 16384
+	DefaultMost = 32768 // 10,000 machines discover and select at once
 	mostOffers  = 65536 // clients whose offer of ours is remembered
 	mostSecond  = 16    // servers that answer one request
 	// copied is within what time the same octets, seen elsewhere, are the same
@@ -77,6 +77,7 @@ type Pairing struct {
 	relayed map[key]key // of requests that a relay passed on: from what its client sent
 	queue   list.List   // of *pending, the one that is due first in front
 	offers  offers
+	probed  key // the last health check; its reply is not looked at
 	counts  Counts
 }
 
@@ -87,6 +88,7 @@ type Counts struct {
 	Strays    int `json:"strays"`    // replies whose request was not seen, or is long past
 	Copies    int `json:"copies"`    // seen more than once: on several interfaces, or on both sides of a relay
 	Repeated  int `json:"repeated"`  // sent again by a client that had no answer
+	Probes    int `json:"probes"`    // requests of health checks of a server, which are not compared
 	Early     int `json:"cut_short"` // exchanges that ended early, because too many were open
 }
 

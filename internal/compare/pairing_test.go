@@ -176,6 +176,11 @@ func TestPairing(t *testing.T) {
 	w.see("br0", "192.0.2.6:68", "192.0.2.1:67", r)
 	w.see("br0", "192.0.2.1:67", "192.0.2.6:68", reply(t, r, ack, "192.0.2.1", "192.0.2.6", hour))
 
+	// A health check of the incumbent is nobody's request, and its answer nobody's.
+	r = ask(t, request, 0, dhcpv4.WithClientIP(ip("192.0.2.9")))
+	w.see("br0", "192.0.2.1:68", "192.0.2.9:67", r)
+	w.seeNow("br0", other4, "192.0.2.1:68", reply(t, r, nak, "192.0.2.9", "0.0.0.0").ToBytes())
+
 	// What does not belong to anything.
 	w.see("br0", other4, back4, reply(t, ask(t, discover, 9), offer, "192.0.2.9", "192.0.2.9"))
 	w.seeNow("br0", client4, all4, []byte("garbage"))
@@ -265,7 +270,7 @@ func TestCopies(t *testing.T) {
 	w.seeNow("port", "192.0.2.1:67", back4, answer.ToBytes())
 	w.see("br0", client4, all4, d) // it did not hear that
 	w.End(w.now.Add(time.Minute))
-	if want := "12:00:01 x1 02:00:00:00:00:01 DISCOVER, 2 times: same, OFFER of 192.0.2.1\n"; w.told.String() != want {
+	if want := "2026-01-02 12:00:01 x1 02:00:00:00:00:01 DISCOVER, 2 times: same, OFFER of 192.0.2.1\n"; w.told.String() != want {
 		t.Errorf("%s, want %s", &w.told, want)
 	}
 	if diff := cmp.Diff(Counts{Datagrams: 6, Copies: 2, Repeated: 1}, w.Counts()); diff != "" {
@@ -280,8 +285,8 @@ func TestCopies(t *testing.T) {
 func TestWait(t *testing.T) {
 	t.Parallel()
 	for late, want := range map[time.Duration]string{
-		5*time.Second - 1: "12:00:01 x1 02:00:00:00:00:01 DISCOVER: same, OFFER of 192.0.2.1\n",
-		5 * time.Second:   "12:00:01 x1 02:00:00:00:00:01 DISCOVER: ours only\n    we: OFFER of 192.0.2.1 by plugin\n",
+		5*time.Second - 1: "2026-01-02 12:00:01 x1 02:00:00:00:00:01 DISCOVER: same, OFFER of 192.0.2.1\n",
+		5 * time.Second:   "2026-01-02 12:00:01 x1 02:00:00:00:00:01 DISCOVER: ours only\n    we: OFFER of 192.0.2.1 by plugin\n",
 	} {
 		w := newWire(t, Options{})
 		d := ask(t, dhcpv4.MessageTypeDiscover, 1)

@@ -195,8 +195,8 @@ func (s *Summary) Text() string {
 	if s.Machines > 0 {
 		line("%s in SMD, %d of them not heard%s", plural(s.Machines, "machine"), len(s.Silent), names(s.Silent))
 	}
-	line("datagrams: %d, of which malformed: %d, replies to nothing: %d, seen twice: %d, sent again: %d%s",
-		s.Datagrams, s.Malformed, s.Strays, s.Copies, s.Repeated, early(s.Early))
+	line("datagrams: %d, of which malformed: %d, replies to nothing: %d, seen twice: %d, sent again: %d, health probes: %d%s",
+		s.Datagrams, s.Malformed, s.Strays, s.Copies, s.Repeated, s.Probes, early(s.Early))
 	return b.String()
 }
 

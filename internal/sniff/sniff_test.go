@@ -111,3 +111,13 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkDecode(b *testing.B) {
+	octets := frame(b, ethernet(layers.EthernetTypeIPv4), ipv4(layers.IPProtocolUDP), udp(68, 67), gopacket.Payload(make([]byte, 300)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if d, _ := decode(octets); d == nil {
+			b.Fatal("nothing")
+		}
+	}
+}
