@@ -134,6 +134,11 @@ func TestParts6(t *testing.T) {
 	if diff := cmp.Diff(want, Parts6(m)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	apart := append(append(append([]Part{}, want[:2]...), Part{3, "IANA", "IAID 00000001; 2001:db8::11"},
+		Part{3, "IANA times", "T1 30m0s, T2 30m0s; preferred 1h0m0s, valid 1h0m0s"}), want[3:]...)
+	if diff := cmp.Diff(apart, finer(m)); diff != "" {
+		t.Errorf("finer (-want +got):\n%s", diff)
+	}
 	relayed, err := dhcpv6.EncapsulateRelay(m, dhcpv6.MessageTypeRelayReply, net.ParseIP("2001:db8::1"), net.ParseIP("fe80::1"))
 	if err != nil {
 		t.Fatal(err)
@@ -184,6 +189,9 @@ func FuzzParts6(f *testing.F) {
 			return
 		}
 		sane(t, Parts6(d))
+		if m, err := d.GetInnerMessage(); err == nil {
+			sane(t, finer(m))
+		}
 	})
 }
 

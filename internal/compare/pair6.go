@@ -96,12 +96,11 @@ func (p *Pairing) answered6(k key, kinds []dhcpv6.MessageType, inner *dhcpv6.Mes
 
 // reply6 writes a reply down.
 func reply6(d dhcpv6.DHCPv6) Reply {
-	r := Reply{Answer: noReply, Parts: Parts6(d)}
 	m, err := d.GetInnerMessage()
 	if err != nil || m == nil {
-		return r
+		return Reply{Answer: noReply}
 	}
-	r.Answer = m.MessageType.String()
+	r := Reply{Answer: m.MessageType.String(), Parts: finer(m)}
 	if id := m.Options.ServerID(); id != nil {
 		r.Server = net.HardwareAddr(id.ToBytes()).String()
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv6"
 )
@@ -29,6 +30,43 @@ func Parts6(d dhcpv6.DHCPv6) []Part {
 		all = append(all, Part{Code: int(o.Code()), Name: o.Code().String(), Value: value})
 	}
 	return all
+}
+
+// finer is Parts6 with each IA further apart: what it holds, and the times of
+// that. A server with another lease time gives the same address all the same.
+func finer(m *dhcpv6.Message) []Part {
+	whole := Parts6(m)
+	all := whole[:1:1]
+	for i, o := range m.Options.Options {
+		p := whole[i+1]
+		switch o := o.(type) {
+		case *dhcpv6.OptIANA:
+			all = append(all, p.apart(o.IaId, o.T1, o.T2, o.Options.Options)...)
+		case *dhcpv6.OptIAPD:
+			all = append(all, p.apart(o.IaId, o.T1, o.T2, o.Options.Options)...)
+		default:
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// apart takes an IA apart.
+func (p Part) apart(id [4]byte, t1, t2 time.Duration, options dhcpv6.Options) []Part {
+	held, times := fmt.Sprintf("IAID %x", id), fmt.Sprintf("T1 %v, T2 %v", t1, t2)
+	for _, o := range options {
+		switch o := o.(type) {
+		case *dhcpv6.OptIAAddress:
+			held += fmt.Sprintf("; %v", o.IPv6Addr)
+			times += fmt.Sprintf("; preferred %v, valid %v", o.PreferredLifetime, o.ValidLifetime)
+		case *dhcpv6.OptIAPrefix:
+			held += fmt.Sprintf("; %v", o.Prefix)
+			times += fmt.Sprintf("; preferred %v, valid %v", o.PreferredLifetime, o.ValidLifetime)
+		case *dhcpv6.OptStatusCode:
+			held += "; " + o.StatusCode.String() + ": " + printable(o.StatusMessage)
+		}
+	}
+	return []Part{{p.Code, p.Name, held}, {p.Code, p.Name + " times", times}}
 }
 
 // value6 writes the value of an option in the form that its code has.
