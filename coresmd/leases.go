@@ -44,7 +44,7 @@ func (v *views) leases(_ context.Context, params status.Params) (any, error) {
 	}
 	l := leaseList{
 		q: q, counts: make(map[status.LeaseCount]int),
-		answer: status.Leases{Leases: []status.Lease{}, Counts: []status.LeaseCount{}, Since: v.started.Round(0)},
+		answer: status.Leases{Counts: []status.LeaseCount{}, Since: v.started.Round(0)},
 	}
 	temporary, ok := process.Find[status.LeaseView](v.process, status.PublishedLeases)
 	switch {
@@ -190,6 +190,7 @@ func (l *leaseList) end() status.Leases {
 		return cmp.Or(a.addr.Compare(b.addr), slices.Index(leaseStates, a.State)-slices.Index(leaseStates, b.State))
 	})
 	l.answer.Total = len(l.found)
+	l.answer.Leases = make([]status.Lease, 0, min(len(l.found), l.q.limit))
 	for _, f := range l.found[:min(len(l.found), l.q.limit)] {
 		l.answer.Leases = append(l.answer.Leases, f.Lease)
 	}

@@ -191,14 +191,14 @@ func TestLeasesLarge(t *testing.T) {
 	if lines := strings.Count(out, "\n"); lines != machines+2 || !strings.HasSuffix(out, ": 100000 bound\n") {
 		t.Errorf("%d lines, the last %q", lines, out[len(out)-60:])
 	}
-	if took > 5*time.Second {
+	if took > 5*time.Second && !raced() {
 		t.Errorf("all: %v, want 5s at most", took)
 	}
 	out, took = best("leases", "x165543")
 	if strings.Count(out, "\n") != 3 || !strings.Contains(out, " 10.2.0.7 ") {
 		t.Errorf("one:\n%s", out)
 	}
-	if took > time.Second {
+	if took > time.Second && !raced() {
 		t.Errorf("one: %v, want a second at most", took)
 	}
 }

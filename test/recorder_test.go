@@ -107,6 +107,13 @@ eth0|192.0.2.66||68|192.0.2.1||67|1|1||||0x00000001|coredhcp: no reply: malforme
 	if got, want := tshark(t, file, "frame.interface_description"), "networks 192.0.2.1/24 2001:db8::1/64 fe80::ff:fe00:100/64\n"; got != want {
 		t.Errorf("interface %q, want %q", got, want)
 	}
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, status := s.command("replay", file, "-c", path); status != 0 || !strings.HasSuffix(out, " 0 answered differently; packets left out: 1 malformed\n") {
+		t.Errorf("replay: status %d\n%s", status, out)
+	}
 	one := filepath.Join(t.TempDir(), "one.pcapng")
 	s.command("pcap", "nid0001", "-w", one)
 	if got, want := tshark(t, one, "dhcp.option.hostname", "dhcp.ip.your"), "|0.0.0.0\nnid0001|192.0.2.11\n"; got != want {
@@ -142,7 +149,11 @@ func TestReplay(t *testing.T) {
 	if out, status := s.command("pcap", "all", "-w", file); status != 0 {
 		t.Fatalf("pcap: status %d: %s", status, out)
 	}
-	for _, file := range []string{file, filepath.Join(folder, "wire.pcap")} {
+	saved := filepath.Join(folder, "saved.pcapng") // as Wireshark saves it
+	if out, err := exec.CommandContext(t.Context(), "tshark", "-r", file, "-w", saved).CombinedOutput(); err != nil {
+		t.Fatalf("tshark: %v: %s", err, out)
+	}
+	for _, file := range []string{file, saved, filepath.Join(folder, "wire.pcap")} {
 		out, status := s.command("replay", file, "-c", now)
 		if status != 0 || countLines(out, ": same\n") < 4 || countLines(out, ": different\n") > 0 || !strings.HasSuffix(out, " 0 answered differently\n") {
 			t.Errorf("%s: status %d\n%s", filepath.Base(file), status, out)

@@ -64,6 +64,10 @@ var (
 // (1 s): the poll with its jitter, a client's pause between two packets, a busy machine.
 const takesUp = 8 * time.Second
 
+// raced says that the server has the race detector, which takes several times the memory and the
+// time: bounds of those are not for it.
+func raced() bool { return os.Getenv("GORACE") != "" }
+
 // site is a DHCP server beside its SMD, on a wire that clients are plugged into.
 type site struct {
 	t      *testing.T

@@ -189,15 +189,13 @@ func (r *Reader) datagram(p *packet, decoder gopacket.Decoder) (Datagram, bool) 
 		r.Cut++
 		return Datagram{}, false
 	}
-	if r.own {
-		d.From, d.To = told(d.From), told(d.To)
-		d.Sent = p.direction == pcapgo.NgEpbFlagDirectionOutbound
-	}
+	d.From, d.To = told(d.From), told(d.To)
+	d.Sent = r.own && p.direction == pcapgo.NgEpbFlagDirectionOutbound
 	return d, true
 }
 
-// told is an address of a file of the recorder, which writes the unspecified one
-// for what is not told. A client of DHCPv4 without an address does so, too.
+// told is an address of a file. The recorder writes the unspecified one for what is
+// not told. A client of DHCPv4 without an address does so, too; nobody else.
 func told(a netip.AddrPort) netip.AddrPort {
 	if a.Addr().IsUnspecified() && a.Port() != clientPort4 {
 		return netip.AddrPortFrom(netip.Addr{}, a.Port())
