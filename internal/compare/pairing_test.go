@@ -412,6 +412,18 @@ func TestMost(t *testing.T) {
 	}
 }
 
+// What is longer than a message is not kept.
+func TestLong(t *testing.T) {
+	t.Parallel()
+	w := newWire(t, Options{})
+	long := ask(t, dhcpv4.MessageTypeDiscover, 1).ToBytes()
+	w.seeNow("br0", client4, all4, append(long, make([]byte, mostOctets-len(long))...))
+	w.seeNow("br0", client4, all4, append(ask(t, dhcpv4.MessageTypeDiscover, 2).ToBytes(), make([]byte, mostOctets)...))
+	if diff := cmp.Diff(Counts{Datagrams: 2, Malformed: 1}, w.Counts()); diff != "" || len(w.open) != 1 {
+		t.Errorf("%d open, (-want +got):\n%s", len(w.open), diff)
+	}
+}
+
 func FuzzPairing(f *testing.F) {
 	t := &testing.T{}
 	d := ask(t, dhcpv4.MessageTypeDiscover, 1)
