@@ -104,6 +104,7 @@ type replaying struct {
 	decided map[decidedKey]string
 	now     atomic.Pointer[time.Time] // of the file; it does not go back. The lease table reads it, too
 	total   int
+	broken  bool  // the file ends in the middle of a packet
 	failed  error // of printing
 	answer  replay
 }
@@ -142,7 +143,10 @@ func (r *replaying) run(ctx context.Context, path string) error {
 	if r.total == 0 {
 		return fmt.Errorf("%s: no request of a DHCP client is in it%s", path, r.left())
 	}
-	return r.end()
+	if err := r.end(); !r.broken || r.failed != nil {
+		return err
+	}
+	return fmt.Errorf("%s: it ends in the middle of a packet; what is before was asked", path)
 }
 
 // begin sets the plugins up at the time of the first datagram. To another server's
@@ -167,9 +171,13 @@ func (r *replaying) begin(ctx context.Context) error {
 
 // read reads ahead.
 func (r *replaying) read() error {
-	for len(r.ahead) < replayAhead {
+	for len(r.ahead) < replayAhead && !r.broken {
 		d, err := r.file.Next()
 		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if errors.Is(err, io.ErrUnexpectedEOF) { // who captured it was killed
+			r.broken = true
 			return nil
 		}
 		if err != nil {
@@ -199,7 +207,7 @@ func (r *replaying) all(ctx context.Context) error {
 			return err
 		}
 	}
-	if r.file.Own() {
+	if r.file.Own() && !r.broken {
 		r.pairing.End(r.now.Load().Add(compare.DefaultWait)) // a reply would be there
 	}
 	r.pairing.Cut()
@@ -282,6 +290,9 @@ func (r *replaying) left() string {
 		if c.n > 0 {
 			words = append(words, fmt.Sprintf("%d %s", c.n, c.what))
 		}
+	}
+	if r.broken {
+		words = append(words, "1 in the middle of which the file ends")
 	}
 	if words == nil {
 		return ""
