@@ -143,7 +143,7 @@ func TestReplay(t *testing.T) {
 	wire := s.capture(filepath.Join(folder, "wire.pcap"))
 	compare(t, nodeLease(1, "192.0.2.11"), dhcptest.Udhcpc(s.host(1), "eth0", dhcptest.ClientOptions{}))
 	strange(t, dhcptest.Udhcpc(s.host(2), "eth0", dhcptest.ClientOptions{}))
-	wire()
+	wire(8)
 
 	file := filepath.Join(folder, "bug.pcapng")
 	if out, status := s.command("pcap", "all", "-w", file); status != 0 {
@@ -185,8 +185,9 @@ var (
 	repeats = regexp.MustCompile(`, \d+ times`) // of a client on a busy machine
 )
 
-// capture captures what the server sees of DHCP, with tshark, until it is called.
-func (s *site) capture(file string) (end func()) {
+// capture captures what the server sees of DHCP, with tshark, until it is called with how many
+// packets there are at least.
+func (s *site) capture(file string) (end func(packets int)) {
 	s.t.Helper()
 	cmd := s.server.Command(context.Background(), "tshark", "-q", "-i", "eth0", "-F", "pcap", "-w", file, "-f", "udp port 67 or udp port 68")
 	p := dhcptest.StartProcess(s.t, "tshark", cmd)
@@ -196,14 +197,54 @@ func (s *site) capture(file string) (end func()) {
 		}
 		return nil
 	})
-	return func() {
+	return func(packets int) {
+		s.t.Helper()
 		dhcptest.Eventually(s.t, 20*time.Second, func() error {
-			if n := strings.Count(tshark(s.t, file, "frame.number"), "\n"); n < 8 {
-				return fmt.Errorf("%d packets are captured; want two handshakes", n)
+			if n := strings.Count(tshark(s.t, file, "frame.number"), "\n"); n < packets {
+				return fmt.Errorf("%d packets are captured; want %d", n, packets)
 			}
 			return nil
 		})
 		p.Stop()
+	}
+}
+
+// A capture at another server, brought elsewhere, says what a shadow beside it would say: the
+// differences are those that are planted.
+func TestReplayIncumbent(t *testing.T) {
+	t.Parallel()
+	for _, i := range incumbents {
+		t.Run(i.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, dhcptest.SMDOptions{})
+			for n, addr := range shadowed {
+				s.addNode(n+1, addr)
+			}
+			far := s.farSite()
+			i.start(s, s.server)
+			folder := t.TempDir()
+			file, config := filepath.Join(folder, "wire.pcap"), filepath.Join(folder, "config.yaml")
+			if err := os.WriteFile(config, []byte(shadowConfig("192.0.2.1", "svc_base_uri=http://127.0.0.1:27779 lease_time=1h", folder)), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			end := s.capture(file)
+			dhcptest.Udhcpc(s.host(1), "eth0", dhcptest.ClientOptions{})
+			two := dhcptest.StartUdhcpc(s.host(2), "eth0", dhcptest.ClientOptions{})
+			two.WaitEvent(dhcptest.EventBound, dhcptest.BindTimeout)
+			two.Renew()
+			two.WaitEvent(dhcptest.EventRenew, dhcptest.BindTimeout)
+			dhcptest.Udhcpc(s.far(far, 4), "eth0", dhcptest.ClientOptions{VendorClass: "PXEClient:Arch:00007:UNDI:003016", Send: []string{"0x5d:0007"}, Ask: []string{"bootfile"}})
+			dhcptest.Udhcpc(s.host(0x60), "eth0", dhcptest.ClientOptions{})
+			end(18)
+			out, status := s.command("replay", file, "-c", config, "--incumbent", "--differences")
+			if status != 1 {
+				t.Errorf("status %d", status)
+			}
+			dhcptest.Golden(t, "replay/"+i.name, repeats.ReplaceAllString(clocks.ReplaceAllString(out, "TIME"), ""))
+			if leases, err := filepath.Glob(folder + "/leases*"); err != nil || len(leases) > 0 {
+				t.Errorf("written: %v %v", leases, err)
+			}
+		})
 	}
 }
 

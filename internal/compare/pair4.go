@@ -49,9 +49,14 @@ var messages4 = map[dhcpv4.MessageType]string{
 // replies4 are the messages of servers, with those that they answer.
 var replies4 = map[dhcpv4.MessageType][]dhcpv4.MessageType{
 	dhcpv4.MessageTypeOffer: {dhcpv4.MessageTypeDiscover},
-	dhcpv4.MessageTypeAck:   {dhcpv4.MessageTypeRequest, dhcpv4.MessageTypeInform, dhcpv4.MessageTypeDiscover}, // the last: RFC 4039
+	dhcpv4.MessageTypeAck:   {dhcpv4.MessageTypeRequest, dhcpv4.MessageTypeInform},
 	dhcpv4.MessageTypeNak:   {dhcpv4.MessageTypeRequest},
 }
+
+// rapid4 are the messages that an ACK with the rapid commit option answers (RFC
+// 4039 section 3.1). Any other ACK of a transaction whose request was not seen is
+// no answer to its DISCOVER.
+var rapid4 = []dhcpv4.MessageType{dhcpv4.MessageTypeDiscover}
 
 // answered4 takes a reply. One that a relay passes on to its client was seen
 // before, unless nothing is seen of what lies behind the relay.
@@ -59,6 +64,9 @@ func (p *Pairing) answered4(k key, m *dhcpv4.DHCPv4, d *Datagram) bool {
 	kinds := replies4[m.MessageType()]
 	if kinds == nil {
 		return false
+	}
+	if m.MessageType() == dhcpv4.MessageTypeAck && m.Options.Has(dhcpv4.OptionRapidCommit) {
+		kinds = rapid4
 	}
 	if k == p.probed {
 		return true

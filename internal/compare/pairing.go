@@ -62,6 +62,7 @@ const (
 	DefaultMost = 32768 // 10,000 machines discover and select at once
 	mostOffers  = 65536 // clients whose offer of ours is remembered
 	mostSecond  = 16    // servers that answer one request
+	mostOctets  = 4096  // of a datagram: more than a frame holds but for jumbo frames
 	// copied is within what time the same octets, seen elsewhere, are the same
 	// packet: it is on a bridge and on a port of it.
 	copied = time.Second
@@ -84,7 +85,7 @@ type Pairing struct {
 // Counts are of datagrams that are no exchange of their own.
 type Counts struct {
 	Datagrams int `json:"datagrams"`
-	Malformed int `json:"malformed"` // no message of DHCP, or one that no client or server sends
+	Malformed int `json:"malformed"` // no message of DHCP, one that no client or server sends, or one of more than 4096 octets
 	Strays    int `json:"strays"`    // replies whose request was not seen, or is long past
 	Copies    int `json:"copies"`    // seen more than once: on several interfaces, or on both sides of a relay
 	Repeated  int `json:"repeated"`  // sent again by a client that had no answer
@@ -147,7 +148,7 @@ func (p *Pairing) Add(d Datagram) {
 		d.To.Port() == dhcpv6.DefaultClientPort || d.To.Port() == dhcpv6.DefaultServerPort {
 		read = p.add6
 	}
-	if !read(&d) {
+	if len(d.Payload) > mostOctets || !read(&d) {
 		p.counts.Malformed++
 	}
 }

@@ -364,6 +364,34 @@ func TestPairing6(t *testing.T) {
 	}
 }
 
+// TestUnheard has a wire of which a part is not heard: the ACK to a REQUEST that
+// was not is no answer to the DISCOVER of its transaction, unless that was to be
+// answered so.
+func TestUnheard(t *testing.T) {
+	t.Parallel()
+	w := newWire(t, Options{})
+	d := ask(t, dhcpv4.MessageTypeDiscover, 1)
+	w.see("br0", client4, all4, d)
+	w.see("br0", other4, back4, reply(t, d, dhcpv4.MessageTypeAck, "192.0.2.9", "192.0.2.1", dhcpv4.WithLeaseTime(3600)))
+	rapid := ask(t, dhcpv4.MessageTypeDiscover, 2, raw(80))
+	w.see("br0", client4, all4, rapid)
+	w.see("br0", other4, back4, reply(t, rapid, dhcpv4.MessageTypeAck, "192.0.2.9", "192.0.2.2", dhcpv4.WithLeaseTime(3600), raw(80)))
+	w.End(w.now.Add(time.Minute))
+	want := `2026-01-02 12:00:01 x1 02:00:00:00:00:01 DISCOVER: ours only
+    we: OFFER of 192.0.2.1 by plugin
+2026-01-02 12:00:03 x2 02:00:00:00:00:02 DISCOVER: different
+    192.0.2.9: ACK of 192.0.2.2
+        53 DHCP Message Type: ACK -> OFFER
+    we: OFFER of 192.0.2.2 by plugin
+`
+	if diff := cmp.Diff(want, w.told.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := w.Counts().Strays; got != 1 {
+		t.Errorf("%d replies to nothing, want 1", got)
+	}
+}
+
 // A storm ends exchanges before their time, and does not grow without bound.
 func TestMost(t *testing.T) {
 	t.Parallel()
@@ -381,6 +409,18 @@ func TestMost(t *testing.T) {
 	}
 	if len(o.of) != 10 || o.order.Len() != 10 || o.of[string([]byte{99})] == nil {
 		t.Errorf("%d offers, %d in order", len(o.of), o.order.Len())
+	}
+}
+
+// What is longer than a message is not kept.
+func TestLong(t *testing.T) {
+	t.Parallel()
+	w := newWire(t, Options{})
+	long := ask(t, dhcpv4.MessageTypeDiscover, 1).ToBytes()
+	w.seeNow("br0", client4, all4, append(long, make([]byte, mostOctets-len(long))...))
+	w.seeNow("br0", client4, all4, append(ask(t, dhcpv4.MessageTypeDiscover, 2).ToBytes(), make([]byte, mostOctets)...))
+	if diff := cmp.Diff(Counts{Datagrams: 2, Malformed: 1}, w.Counts()); diff != "" || len(w.open) != 1 {
+		t.Errorf("%d open, (-want +got):\n%s", len(w.open), diff)
 	}
 }
 
