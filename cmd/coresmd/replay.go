@@ -197,12 +197,7 @@ func (r *replaying) all(ctx context.Context) error {
 			r.now.Store(&d.Time)
 		}
 		r.pairing.Add(compare.Datagram{Time: d.Time, Interface: d.Interface.Name, Networks: d.Interface.Networks, From: d.From, To: d.To, Payload: d.Payload})
-		if d.Comment != "" && !d.Sent {
-			if len(r.decided) > mostDecided {
-				clear(r.decided) // of what was no exchange of its own
-			}
-			r.decided[keyOf(d.Time, d.Payload, d.V6())] = d.Comment
-		}
+		r.note(&d)
 		if err := r.read(); err != nil {
 			return err
 		}
@@ -215,6 +210,17 @@ func (r *replaying) all(ctx context.Context) error {
 		return fmt.Errorf("more than %d exchanges for --format %s; wanted --differences, --format table, or a file of fewer machines", mostReplayed, r.format)
 	}
 	return errors.Join(ctx.Err(), r.failed)
+}
+
+// note keeps what the file says of a request.
+func (r *replaying) note(d *record.Datagram) {
+	if d.Comment == "" || d.Sent {
+		return
+	}
+	if len(r.decided) > mostDecided {
+		clear(r.decided) // of what was no exchange of its own
+	}
+	r.decided[keyOf(d.Time, d.Payload, d.V6())] = d.Comment
 }
 
 // tooMany says that an answer in one piece would be too large.
