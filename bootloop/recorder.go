@@ -16,9 +16,3 @@ func (s *service) recorded(x *inquiry, v exchange.Verdict, v6 bool, req, reply p
 	}
 	x.from.Record(r, process.Seen{V6: v6, Request: req, Reply: reply, Plugin: "bootloop", Verdict: v.String(), Reason: x.reason()})
 }
-
-// findRecorder returns what records packets; nil: nothing does.
-func (s *service) findRecorder() process.Recorder {
-	r, _ := process.Find[process.Recorder](s.process, process.PublishedRecorder)
-	return r
-}

@@ -58,7 +58,7 @@ func start(c config, p *process.Process, log *logrus.Entry) (*service, error) {
 		}
 		return &netboot.Boot{Loaders: netboot.DefaultLoaders()}
 	})
-	s.recorder = sync.OnceValue(s.findRecorder)
+	s.recorder = sync.OnceValue(s.process.Recorder)
 	steps := []func() error{s.startJournal, s.startAudit, s.takeLeases}
 	var how process.Rehearsal
 	if how, s.rehearses = p.Rehearsal(); s.rehearses {

@@ -65,12 +65,6 @@ func (s *service) recorded(x *inquiry, v exchange.Verdict, v6 bool, req, reply p
 	x.from.Record(r, process.Seen{V6: v6, Request: req, Reply: reply, Plugin: "coresmd", Verdict: v.String(), Reason: x.reason()})
 }
 
-// findRecorder returns what records packets; nil: nothing does.
-func (s *service) findRecorder() process.Recorder {
-	r, _ := process.Find[process.Recorder](s.process, process.PublishedRecorder)
-	return r
-}
-
 // capture writes the recorded exchanges of a machine, or all.
 func (v *views) capture(q status.Params, w io.Writer) error {
 	ring, ok := process.Find[*record.Ring](v.process, record.Shared)

@@ -45,7 +45,7 @@ type service struct {
 // its surroundings is an error here.
 func start(c config, p *process.Process, log *logrus.Entry) (*service, error) {
 	s := &service{config: c, process: p, log: log, born: time.Now()}
-	s.recorder = sync.OnceValue(s.findRecorder)
+	s.recorder = sync.OnceValue(s.process.Recorder)
 	if c.shadowed {
 		log.Warn("ipxe_uri and ipxe_base_uri are both given: ipxe_uri is used")
 	}

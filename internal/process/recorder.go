@@ -19,6 +19,12 @@ const PublishedRecorder = "recorder of plugins"
 // A Recorder keeps what plugins see.
 type Recorder = func(Seen)
 
+// Recorder returns what records packets; nil: nothing does.
+func (p *Process) Recorder() Recorder {
+	r, _ := Find[Recorder](p, PublishedRecorder)
+	return r
+}
+
 // Record tells the packet loop what a plugin decided. Where the loop records
 // nothing, because it is that of CoreDHCP, r is told; nil: nobody.
 func (o Origin) Record(r Recorder, s Seen) {
