@@ -104,6 +104,7 @@ type replaying struct {
 	decided map[decidedKey]string
 	now     atomic.Pointer[time.Time] // of the file; it does not go back. The lease table reads it, too
 	total   int
+	broken  bool  // the file ends in the middle of a packet
 	failed  error // of printing
 	answer  replay
 }
@@ -142,7 +143,10 @@ func (r *replaying) run(ctx context.Context, path string) error {
 	if r.total == 0 {
 		return fmt.Errorf("%s: no request of a DHCP client is in it%s", path, r.left())
 	}
-	return r.end()
+	if err := r.end(); !r.broken || r.failed != nil {
+		return err
+	}
+	return fmt.Errorf("%s: it ends in the middle of a packet; what is before was asked", path)
 }
 
 // begin sets the plugins up at the time of the first datagram. To another server's
@@ -167,9 +171,13 @@ func (r *replaying) begin(ctx context.Context) error {
 
 // read reads ahead.
 func (r *replaying) read() error {
-	for len(r.ahead) < replayAhead {
+	for len(r.ahead) < replayAhead && !r.broken {
 		d, err := r.file.Next()
 		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if errors.Is(err, io.ErrUnexpectedEOF) { // who captured it was killed
+			r.broken = true
 			return nil
 		}
 		if err != nil {
@@ -189,17 +197,12 @@ func (r *replaying) all(ctx context.Context) error {
 			r.now.Store(&d.Time)
 		}
 		r.pairing.Add(compare.Datagram{Time: d.Time, Interface: d.Interface.Name, Networks: d.Interface.Networks, From: d.From, To: d.To, Payload: d.Payload})
-		if d.Comment != "" && !d.Sent {
-			if len(r.decided) > mostDecided {
-				clear(r.decided) // of what was no exchange of its own
-			}
-			r.decided[keyOf(d.Time, d.Payload, d.V6())] = d.Comment
-		}
+		r.note(&d)
 		if err := r.read(); err != nil {
 			return err
 		}
 	}
-	if r.file.Own() {
+	if r.file.Own() && !r.broken {
 		r.pairing.End(r.now.Load().Add(compare.DefaultWait)) // a reply would be there
 	}
 	r.pairing.Cut()
@@ -207,6 +210,17 @@ func (r *replaying) all(ctx context.Context) error {
 		return fmt.Errorf("more than %d exchanges for --format %s; wanted --differences, --format table, or a file of fewer machines", mostReplayed, r.format)
 	}
 	return errors.Join(ctx.Err(), r.failed)
+}
+
+// note keeps what the file says of a request.
+func (r *replaying) note(d *record.Datagram) {
+	if d.Comment == "" || d.Sent {
+		return
+	}
+	if len(r.decided) > mostDecided {
+		clear(r.decided) // of what was no exchange of its own
+	}
+	r.decided[keyOf(d.Time, d.Payload, d.V6())] = d.Comment
 }
 
 // tooMany says that an answer in one piece would be too large.
@@ -282,6 +296,9 @@ func (r *replaying) left() string {
 		if c.n > 0 {
 			words = append(words, fmt.Sprintf("%d %s", c.n, c.what))
 		}
+	}
+	if r.broken {
+		words = append(words, "1 in the middle of which the file ends")
 	}
 	if words == nil {
 		return ""

@@ -384,6 +384,24 @@ func TestReplayIncumbent(t *testing.T) {
 	}
 }
 
+// TestReplayBroken has a file whose writer was killed: what is whole is asked, and
+// what is not is said.
+func TestReplayBroken(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	g := goldenFiles["plain"]
+	g.write(t, folder, readGolden(t, filepath.Join("..", "..", g.plugin, "testdata", "replay", "plain.pcapng"))[:2], "")
+	whole, err := os.ReadFile(filepath.Join(folder, "file.pcapng"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "broken"), whole[:len(whole)-7], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	path, _ := filepath.Abs(filepath.Join("..", "..", g.plugin, "testdata", "replay", g.inventory+".json"))
+	dhcptest.Golden(t, "replay-broken", alone(t, folder, "replay", "broken", "-c", "config.yaml", "--inventory", path).shown())
+}
+
 // TestReplayMistakes has what is said of files and words that are wrong.
 func TestReplayMistakes(t *testing.T) {
 	t.Parallel()
@@ -411,10 +429,9 @@ func TestReplayMistakes(t *testing.T) {
 		"text -c config.yaml":        "text: " + noCapture,
 		"empty -c config.yaml":       "empty: " + noCapture,
 		"file.pcapng -c nowhere":     "there is no file nowhere",
-		"cut -c config.yaml":         "cut: unexpected EOF",
-		"head -c config.yaml":        "head: unexpected EOF",
 		"file.pcapng -c config.yaml": "reading the inventory of file:///nowhere: reading inventory: stat /nowhere/EthernetInterfaces.json: no such file or directory",
 		"file.pcapng -c config.yaml --inventory inventory.json": "file.pcapng: no request of a DHCP client is in it; packets left out: 1 malformed",
+		"head -c config.yaml --inventory inventory.json":        "head: no request of a DHCP client is in it; packets left out: 1 in the middle of which the file ends",
 	} {
 		inventory, _ := filepath.Abs(filepath.Join("..", "..", g.plugin, "testdata", "replay", "inventory.json"))
 		got := alone(t, folder, append([]string{"replay"}, strings.Fields(strings.ReplaceAll(words, "inventory.json", inventory))...)...)
