@@ -19,7 +19,7 @@ const (
 	batchSize = 128
 	// flushEvery is after how many packets replies leave, so that clients have
 	// something to do meanwhile.
-	flushEvery = 16
+	flushEvery = 64
 	// patience is how long the packets of a batch wait for one whose handler
 	// blocks, before each gets a goroutine of its own. It begins with each packet.
 	patience = time.Millisecond
