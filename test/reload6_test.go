@@ -2,7 +2,7 @@ package test
 
 import (
 	"context"
-	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -27,6 +27,7 @@ type load6 struct {
 	mu      sync.Mutex // guards all below
 	waiting map[dhcpv6.TransactionID]chan *dhcpv6.Message
 	wrong   []error
+	sent    uint32
 	answers int
 	longest time.Duration
 }
@@ -115,7 +116,6 @@ func (l *load6) fail(err error) {
 // once sends one packet and returns the answer; nil: it was lost.
 func (l *load6) once(machine int, kind dhcpv6.MessageType, server dhcpv6.DUID, addr netip.Addr) *dhcpv6.Message {
 	m := &dhcpv6.Message{MessageType: kind}
-	_, _ = rand.Read(m.TransactionID[:])
 	m.AddOption(dhcpv6.OptClientID(dhcptest.LL(mac(machine))))
 	if server != nil {
 		m.AddOption(dhcpv6.OptServerID(server))
@@ -127,6 +127,8 @@ func (l *load6) once(machine int, kind dhcpv6.MessageType, server dhcpv6.DUID, a
 	}
 	answer := make(chan *dhcpv6.Message, 1)
 	l.mu.Lock()
+	l.sent++ // of three octets at random, two that wait would be the same now and then
+	copy(m.TransactionID[:], binary.BigEndian.AppendUint32(nil, l.sent)[1:])
 	l.waiting[m.TransactionID] = answer
 	l.mu.Unlock()
 	began := time.Now()
