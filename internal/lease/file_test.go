@@ -601,3 +601,21 @@ func TestTakeBackMissing(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestEntriesOfFile has leases of the file: nobody knows since when they are bound.
+func TestEntriesOfFile(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	path := filepath.Join(t.TempDir(), "leases.db")
+	tab, _ := on(t, path, options(c))
+	dora(t, tab, mac(1), 0)
+	c.move(30 * time.Second)
+	dora(t, tab, mac(2), 0)
+	tab.Close()
+	c.move(40 * time.Second)
+	tab, _ = on(t, path, options(c))
+	want := "192.0.2.10 of 1 expired since -9s, 192.0.2.11 of 2 bound until 21s" // the file has whole seconds
+	if diff := cmp.Diff(want, entries(tab, c)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -2,7 +2,6 @@ package lease
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -62,23 +61,5 @@ func TestEntries(t *testing.T) {
 		if diff := cmp.Diff(step.want, entries(tab, c)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", step.do, diff)
 		}
-	}
-}
-
-// TestEntriesOfFile has leases of the file: nobody knows since when they are bound.
-func TestEntriesOfFile(t *testing.T) {
-	t.Parallel()
-	c := newClock()
-	path := filepath.Join(t.TempDir(), "leases.db")
-	tab, _ := on(t, path, options(c))
-	dora(t, tab, mac(1), 0)
-	c.move(30 * time.Second)
-	dora(t, tab, mac(2), 0)
-	tab.Close()
-	c.move(40 * time.Second)
-	tab, _ = on(t, path, options(c))
-	want := "192.0.2.10 of 1 expired since -9s, 192.0.2.11 of 2 bound until 21s" // the file has whole seconds
-	if diff := cmp.Diff(want, entries(tab, c)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
