@@ -19,9 +19,6 @@ import (
 // answers itself when it is to do a little more.
 const theirRate = 4000
 
-// theirIP is the relay that perfdhcp is.
-var theirIP = netip.MustParseAddr("198.19.254.1")
-
 // exchanges are what perfdhcp tells at its end: of a DISCOVER and its OFFER, and
 // of a REQUEST and its ACK, together.
 type exchanges struct {
@@ -36,14 +33,15 @@ func (x exchanges) String() string {
 
 // perfdhcp has Kea's load generator ask for the machines of a crowd.
 func (s *stage) perfdhcp(c load.Crowd) (exchanges, error) {
-	here := netip.PrefixFrom(theirIP, network.Bits()).String()
+	self := relay(relays).Addr // beside those of our crowd
+	here := netip.PrefixFrom(self, network.Bits()).String()
 	s.crowd.IP("addr", "add", here, "dev", "eth0")
 	s.Cleanup(func() { s.crowd.IP("addr", "del", here, "dev", "eth0") })
 	ctx, cancel := context.WithTimeout(context.Background(), c.For+20*time.Second)
 	defer cancel()
 	cmd := s.crowd.Command(ctx, "taskset", "-c", crowdCore, dhcptest.Need(s, "perfdhcp", "kea-admin"), "-4", "-g", "single",
 		"-r", strconv.Itoa(theirRate), "-p", strconv.Itoa(int(max(c.For, time.Second)/time.Second)), "-W", "200000", // microseconds
-		"-R", strconv.Itoa(c.Clients), "-b", "mac="+machineMAC(0).String(), "-l", theirIP.String(), serverIP.String())
+		"-R", strconv.Itoa(c.Clients), "-b", "mac="+machineMAC(0).String(), "-l", self.String(), serverIP.String())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	text, err := cmd.CombinedOutput()
 	var exit *exec.ExitError

@@ -160,7 +160,7 @@ func (m *request4) state(d *Datagram) string {
 		return "selecting"
 	case ciaddr == to.String():
 		return probe
-	case ciaddr != "" && to == broadcast4:
+	case ciaddr != "" && to == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		return "rebinding"
 	case ciaddr != "":
 		return "renewing"
@@ -172,9 +172,6 @@ func (m *request4) state(d *Datagram) string {
 
 // probe is the state of a health check: its address is that of the server.
 const probe = "probe"
-
-// broadcast4 is where clients without an address send to.
-var broadcast4 = netip.AddrFrom4([4]byte{255, 255, 255, 255}) //nolint:gochecknoglobals // never written to
 
 // ask asks us. What a client selects is the offer that we would have made it.
 func (m *request4) ask(p *Pairing, d *Datagram) Answer {
