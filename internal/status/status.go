@@ -116,7 +116,7 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		if v := recover(); v != nil {
-			if v == http.ErrAbortHandler { //nolint:errorlint // it is a value, not an error that was returned
+			if err, is := v.(error); is && errors.Is(err, http.ErrAbortHandler) {
 				panic(v)
 			}
 			if s.opts.OnPanic != nil {
