@@ -48,10 +48,10 @@ type batch struct {
 	timer   *time.Timer
 	waits   func() // deal
 
-	mu    sync.Mutex
-	over  bool  // guarded by mu: the worker has no packet any more
-	dealt bool  // guarded by mu: the rest was dealt out
-	seen  int32 // guarded by mu: next, when it was last looked at
+	mu     sync.Mutex
+	over   bool  // guarded by mu: the worker has no packet any more
+	dealt  bool  // guarded by mu: the rest was dealt out
+	looked int32 // guarded by mu: next, when look last ran
 }
 
 // newBatch returns an empty batch of a socket.
@@ -121,7 +121,7 @@ func (b *batch) run() (replaced bool) {
 func (b *batch) start() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.over, b.dealt, b.seen = false, false, 1
+	b.over, b.dealt, b.looked = false, false, 1
 	b.timer.Reset(b.socket.loop.patience)
 }
 
@@ -158,10 +158,10 @@ func (b *batch) stuck() bool {
 		return false
 	}
 	now := b.next.Load()
-	if now == b.seen {
+	if now == b.looked {
 		return true
 	}
-	b.seen = now
+	b.looked = now
 	b.timer.Reset(b.socket.loop.patience)
 	return false
 }

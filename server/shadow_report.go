@@ -24,12 +24,8 @@ type shadowSummary struct {
 
 // summary writes down what came of it so far.
 func (s *shadow) summary() {
-	var machines func(func(string))
-	if s.asking.Machines.Each != nil {
-		machines = s.asking.Machines.Each
-	}
 	counts := s.tapCounts()
-	sum := shadowSummary{s.tally.Sum(time.Now(), s.pairing.Counts(), machines), counts.Fragments, counts.Lost}
+	sum := shadowSummary{s.tally.Sum(time.Now(), s.pairing.Counts(), s.asking.Machines.Each), counts.Fragments, counts.Lost}
 	text := "\n" + sum.Text()
 	if counts != (sniff.Counts{}) {
 		text += fmt.Sprintf("not heard: fragments: %d, packets that came too fast: %d\n", counts.Fragments, counts.Lost)
