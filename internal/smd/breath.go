@@ -8,8 +8,8 @@ const breath = 256
 
 // pause lets others go first. On one core nobody else runs for ten milliseconds
 // while somebody computes: packets would wait as long, again and again, while a
-// large inventory is read. They are answered when this goroutine sleeps, however
-// shortly.
+// large inventory is read. They are answered when this goroutine sleeps, unless it wakes
+// before the network is looked at.
 func pause() { time.Sleep(time.Microsecond) }
 
 // breathe is called for each of many records, and pauses now and then.
