@@ -2,10 +2,14 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/OpenCHAMI/coresmd/bench/load"
@@ -15,7 +19,7 @@ import (
 
 // TestMain lets this program be the crowd and the echo, as it does itself.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && (os.Args[1] == "load" || os.Args[1] == "echo") {
+	if len(os.Args) > 1 && slices.Contains([]string{"load", "echo", "gate"}, os.Args[1]) {
 		main()
 		return
 	}
@@ -38,9 +42,9 @@ func TestCrowd(t *testing.T) {
 			peer  peer
 			scene scene
 		}{
-			{ours, scene{"direct", nil, nil, open, crowds(several, others), 30 * time.Second, sleepy}},
-			{ours, scene{"relayed", nil, nil, relayed, crowds(several, others), 30 * time.Second, sleepy}},
-			{echo, scene{"relayed", nil, nil, relayed, crowds(several, others), 30 * time.Second, sleepy}},
+			{ours, scene{"direct", nil, nil, open, crowds(several, others), 30 * time.Second, sleepy, load.Cycle{}}},
+			{ours, scene{"relayed", nil, nil, relayed, crowds(several, others), 30 * time.Second, sleepy, load.Cycle{}}},
+			{echo, scene{"relayed", nil, nil, relayed, crowds(several, others), 30 * time.Second, sleepy, load.Cycle{}}},
 		} {
 			r, err := s.once(c.scene, c.peer)
 			if err != nil {
@@ -68,6 +72,7 @@ func TestScenes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	times := load.Times{P50: time.Millisecond, P99: 2 * time.Millisecond}
 	for _, c := range scenes(1) {
 		if c.duty.strangers && c.crowds[0].Base == nobody && c.crowds[0].Clients > addresses() {
 			t.Errorf("%s: %d strangers, %d addresses", c.name, c.crowds[0].Clients, addresses())
@@ -75,7 +80,7 @@ func TestScenes(t *testing.T) {
 		for _, p := range c.plays(1) {
 			results := make([]load.Result, len(c.crowds))
 			for i := range results {
-				results[i] = load.Result{Leases: 1000, Took: time.Second, Server: time.Second, P50: time.Millisecond, P99: 2 * time.Millisecond}
+				results[i] = load.Result{Leases: 1000, Took: time.Second, Server: time.Second, Times: times, Calm: times, Busy: times}
 			}
 			if err := l.add(record{Scene: c.name, Peer: p.name, Round: 1, Results: results, Peak: 1e8}); err != nil {
 				t.Fatal(err)
@@ -190,4 +195,37 @@ collected packets: 0
 	if _, err := readExchanges([]byte("perfdhcp: no such option\n")); err == nil || err.Error() != "perfdhcp does not tell of two exchanges:\nperfdhcp: no such option\n" {
 		t.Errorf("%v", err)
 	}
+}
+
+// TestGate has a gate let a question through when it is open: at once until it
+// is told a timetable, then in busy phases.
+func TestGate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var opens atomic.Pointer[timetable]
+		asked, question := net.Pipe()
+		heard, passed := net.Pipe()
+		go lead(asked, passed, &opens)
+		room := make([]byte, 100)
+		for _, c := range []struct {
+			table *timetable
+			want  time.Duration
+		}{
+			{nil, 0},
+			{&timetable{began.Add(time.Second), load.Cycle{Calm: 2 * time.Second, Busy: time.Second, End: time.Second}}, 3 * time.Second},
+			{&timetable{began, load.Cycle{Calm: 2 * time.Second, Busy: time.Second, End: time.Second}}, 6 * time.Second},
+		} {
+			opens.Store(c.table)
+			if _, err := question.Write([]byte("GET /")); err != nil {
+				t.Fatal(err)
+			}
+			n, err := heard.Read(room)
+			if got := time.Since(began); err != nil || string(room[:n]) != "GET /" || got != c.want {
+				t.Errorf("%q, %v after %v, want %v", room[:n], err, got, c.want)
+			}
+		}
+		question.Close()
+		synctest.Wait()
+	})
 }

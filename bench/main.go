@@ -34,6 +34,8 @@ func run(args []string) error {
 		return crowd()
 	case len(args) > 0 && args[0] == "echo":
 		return answer(context.Background())
+	case len(args) > 0 && args[0] == "gate":
+		return gateWords(args[1:])
 	}
 	o, err := readOptions(args)
 	if err != nil {

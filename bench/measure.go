@@ -97,20 +97,28 @@ func (s *stage) round(o options, l *ledger, c scene, round int, began time.Time)
 func (s *stage) once(c scene, p peer) (r record, err error) {
 	own := s.again()
 	err = own.run(func() error {
-		cmd := p.start(own, c.duty)
+		d := c.duty
+		if d.stirred {
+			d.gate = own.stands(d.inventory.Address())
+		}
+		cmd := p.start(own, d)
 		proc := dhcptest.StartProcess(own, p.name, cmd)
 		hurry(cmd)
 		if err := own.see(proc, c, p); err != nil {
 			return err
 		}
+		epoch := time.Now().Add(warmTime)
 		stirred := func() error { return nil }
-		if c.duty.stirred {
-			stirred = c.duty.inventory.stir()
+		if d.gate != nil {
+			stirred = d.inventory.stir()
+			if err := d.gate.keep(timetable{epoch, c.cycle}); err != nil {
+				return err
+			}
 		}
 		if c.asks == theirs {
 			r.Theirs, err = own.perfdhcp(c.crowds[0])
 		} else {
-			r.Results, err = own.play(job(c, p, cmd.Process.Pid))
+			r.Results, err = own.play(job(c, p, cmd.Process.Pid, epoch))
 		}
 		r.Memory, r.Peak = proc.Memory(), proc.PeakMemory()
 		return errors.Join(err, stirred(), wrong(r.Results))
@@ -119,8 +127,8 @@ func (s *stage) once(c scene, p peer) (r record, err error) {
 }
 
 // job is what the crowd does.
-func job(c scene, p peer, pid int) load.Job {
-	j := load.Job{PID: pid, Limit: c.limit, Seed: 1, Awake: c.asks == awake}
+func job(c scene, p peer, pid int, epoch time.Time) load.Job {
+	j := load.Job{PID: pid, Limit: c.limit, Seed: 1, Awake: c.asks == awake, Epoch: epoch, Cycle: c.cycle}
 	if c.duty.relayed {
 		for n := range relays {
 			j.Relays = append(j.Relays, relay(n))
@@ -151,9 +159,10 @@ func wrong(results []load.Result) error {
 // all that it should.
 func (s *stage) see(proc *dhcptest.Process, c scene, p peer) error {
 	first := c
+	first.cycle = load.Cycle{}
 	first.crowds = crowds(load.Crowd{Mode: load.Burst, Clients: 1, Base: firstIP, Once: true, Retry: 250 * time.Millisecond})
 	first.limit = startLimit
-	results, err := s.play(job(first, p, 0))
+	results, err := s.play(job(first, p, 0, time.Time{}))
 	if err != nil {
 		return err
 	}

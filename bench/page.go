@@ -32,9 +32,9 @@ func writePage(o options, l *ledger) error {
 		"Targets":    table([]string{"", "target", "measured"}, rows),
 		"Saturation": table(saturationHead, numbers(l, []peer{ours, lines, stock, kea, masq, echo}, saturation[:])),
 		"Bursts":     table(burstHead, numbers(l, []peer{ours, stock, kea}, bursts[:])),
-		"New":        table(newHead, numbers(l, []peer{ours, asks, stock, kea}, newcomers[:])),
+		"New":        table(newHead, numbers(l, []peer{ours, asks, stock, kea, echo}, newcomers[:])),
 		"Theirs":     table(theirHead, numbers(l, []peer{ours, stock, kea}, exchanged[:])),
-		"Refresh":    table(refreshHead, numbers(l, []peer{ours}, refreshes[:])),
+		"Refresh":    table(refreshHead, numbers(l, []peer{ours, stock}, refreshes[:])),
 	})
 	if err != nil {
 		return err
@@ -55,12 +55,12 @@ var (
 	saturation     = [...]cell{{relayedScene, rate}, {relayedScene, perThousand}, {relayedScene, p50}, {awakeScene, rate}, {awakeScene, perThousand}, {directScene, rate}, {directScene, perThousand}, {directScene, p50}}
 	burstHead      = []string{"", "10,000 relayed: s", "sent again", "10,000 direct: s", "sent again", "100,000 relayed: s", "without a lease then", "sent again", "most memory, MB"}
 	bursts         = [...]cell{{burstRelayed, took}, {burstRelayed, again}, {burstDirect, took}, {burstDirect, again}, {burstMany, took}, {burstMany, left}, {burstMany, again}, {burstMany, peak}}
-	newHead        = []string{"", "new machines: leases/s", "known machine alone: median, ms", "beside 2,000 new ones a second: median, ms", "99 %, ms"}
-	newcomers      = [...]cell{{strangersScene, rate}, {calmScene, p50}, {busyScene, p50}, {busyScene, p99}}
+	newHead        = []string{"", "new machines: leases/s", "known machine alone: median, ms", "99 %, ms", "beside 2,000 new ones a second: median, ms", "99 %, ms"}
+	newcomers      = [...]cell{{strangersScene, rate}, {busyScene, calm50}, {busyScene, calm99}, {busyScene, busy50}, {busyScene, busy99}}
 	theirHead      = []string{"", "messages", "not answered, of 1,000", "mean of OFFER and ACK together, ms"}
 	exchanged      = [...]cell{{theirScene, asked}, {theirScene, unanswered}, {theirScene, delay}}
-	refreshHead    = []string{"", "no refresh: median, ms", "99 %, ms", "refreshes: median, ms", "99 %, ms", "sent again"}
-	refreshes      = [...]cell{{quietScene, p50}, {quietScene, p99}, {refreshScene, p50}, {refreshScene, p99}, {refreshScene, again}}
+	refreshHead    = []string{"", "no refresh: median, ms", "99 %, ms", "one after the other: median, ms", "99 %, ms", "sent again"}
+	refreshes      = [...]cell{{refreshScene, calm50}, {refreshScene, calm99}, {refreshScene, busy50}, {refreshScene, busy99}, {refreshScene, again}}
 )
 
 func perThousand(r record) float64 { return 1000 * cost(r) }

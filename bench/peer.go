@@ -20,8 +20,26 @@ type duty struct {
 	machines  int
 	strangers bool // they get temporary leases
 	refresh   time.Duration
-	stirred   bool // something changes in SMD all the time
+	stirred   bool // something changes in SMD all the time, and it is read in busy phases only
 	inventory *inventory
+	gate      *gate // before the inventory; nil: none
+}
+
+// smd is where a server asks for its machines.
+func (d duty) smd() string {
+	if d.gate != nil {
+		return "http://" + d.gate.addr
+	}
+	return d.inventory.URL()
+}
+
+// pool returns the first address for strangers, behind those of all machines: an
+// address that both have would be a fault of the inventory.
+func (d duty) pool() netip.Addr {
+	if d.machines > machinesUsual {
+		return poolMany
+	}
+	return poolIP
 }
 
 // A peer is one of the servers that are compared.
@@ -61,7 +79,7 @@ func coresmd(binary, level, wait string) func(*stage, duty) *exec.Cmd {
 	return func(s *stage, d duty) *exec.Cmd {
 		dir := s.TempDir()
 		config := filepath.Join(dir, "config.yaml")
-		s.write(config, fmt.Sprintf(coresmdConfig, serverIP, dnsIP, routerIP, d.inventory.URL(), d.refresh, dir, network, poolIP, poolEnd, wait))
+		s.write(config, fmt.Sprintf(coresmdConfig, serverIP, dnsIP, routerIP, d.smd(), d.refresh, dir, network, d.pool(), poolEnd, wait))
 		path, err := filepath.Abs(binary)
 		if err != nil {
 			s.Fatal(err)
@@ -88,7 +106,7 @@ func startKea(s *stage, d duty) *exec.Cmd {
 	dir := s.TempDir()
 	var pool string
 	if d.strangers {
-		pool = fmt.Sprintf(`{"pool": "%v - %v"}`, poolIP, poolEnd)
+		pool = fmt.Sprintf(`{"pool": "%v - %v"}`, d.pool(), poolEnd)
 	}
 	sockets := map[bool]string{true: "udp", false: "raw"}[d.relayed]
 	hosts := machines(d.machines, ",\n", `{"hw-address": "%v", "ip-address": "%v", "hostname": "%s"}`)

@@ -29,8 +29,12 @@ type record struct {
 func (r record) String() string {
 	var parts []string
 	for _, x := range r.Results {
-		parts = append(parts, fmt.Sprintf("%d leases in %v (%.0f/s), %d open, %d asked again, p50 %v p99 %v worst %v, server %v, crowd %v",
-			x.Leases, x.Took.Round(time.Millisecond), perSecond(x), x.Open, x.Again, x.P50, x.P99, x.Worst, x.Server, x.Self))
+		text := fmt.Sprintf("%d leases in %v (%.0f/s), %d open, %d asked again, p50 %v p99 %v worst %v, server %v, crowd %v",
+			x.Leases, x.Took.Round(time.Millisecond), perSecond(x), x.Open, x.Again, x.P50, x.P99, x.Worst, x.Server, x.Self)
+		if x.Calm.P50 > 0 {
+			text += fmt.Sprintf(", calm p50 %v p99 %v worst %v, busy p50 %v p99 %v worst %v", x.Calm.P50, x.Calm.P99, x.Calm.Worst, x.Busy.P50, x.Busy.P99, x.Busy.Worst)
+		}
+		parts = append(parts, text)
 	}
 	if r.Theirs.Asked > 0 {
 		parts = append(parts, r.Theirs.String())

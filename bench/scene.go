@@ -16,7 +16,8 @@ const (
 	// server loses one, and what is measured is its work.
 	window = 128
 
-	retry = time.Second // of what was lost in spite of that
+	warmTime = time.Second
+	retry    = time.Second // of what was lost in spite of that
 )
 
 // A scene is one measurement of some servers.
@@ -28,6 +29,7 @@ type scene struct {
 	crowds []load.Crowd
 	limit  time.Duration
 	asks   asker
+	cycle  load.Cycle
 }
 
 // An asker is a program that plays clients.
@@ -47,10 +49,8 @@ const (
 	burstRelayed   = "burst-relayed"
 	burstDirect    = "burst-direct"
 	burstMany      = "burst-100000"
-	quietScene     = "quiet"
 	refreshScene   = "refresh"
 	strangersScene = "strangers"
-	calmScene      = "calm"
 	busyScene      = "busy"
 	theirScene     = "perfdhcp"
 )
@@ -59,39 +59,41 @@ const (
 // numbers that are to be kept.
 func scenes(part float64) []scene {
 	scaled := func(d time.Duration) time.Duration { return time.Duration(part * float64(d)) }
-	known := load.Crowd{Clients: machinesUsual, Base: firstIP, Warm: scaled(time.Second), For: scaled(3 * time.Second), Retry: retry}
+	known := load.Crowd{Clients: machinesUsual, Base: firstIP, Warm: scaled(warmTime), For: scaled(3 * time.Second), Retry: retry}
 	saturated, burst, paced, strange := known, known, known, known
 	saturated.Mode, saturated.Window = load.Window, window
 	burst.Mode, burst.Once, burst.Retry = load.Burst, true, 0
 	paced.Mode, paced.Rate = load.Rate, 500
+	// A second processor of Go goes a second after the last lease was written.
+	beside := load.Cycle{Calm: scaled(time.Second), Busy: scaled(1500 * time.Millisecond), End: 1500 * time.Millisecond}
+	paced.For = 4 * beside.Whole()
 	many := burst
 	many.Clients = machinesMany
-	long := known
-	long.Mode, long.Rate, long.Clients, long.For = load.Rate, 1000, machinesMany, scaled(10*time.Second)
+	long, reading := known, load.Cycle{Calm: scaled(3 * time.Second), Busy: scaled(3 * time.Second), End: 2 * time.Second}
+	long.Mode, long.Rate, long.Clients, long.For = load.Rate, 1000, machinesMany, 3*reading.Whole()
 	strange.Mode, strange.Window, strange.Once = load.Window, 4*window, true
 	strange.First, strange.Clients, strange.Base = 1<<24, 90_000, nobody
 	newcomers := strange
-	newcomers.Mode, newcomers.Rate = load.Rate, 2000
+	newcomers.Mode, newcomers.Rate, newcomers.For, newcomers.Busy = load.Rate, 2000, paced.For, true
 
 	usual, relayed := duty{machines: machinesUsual, refresh: time.Hour}, duty{relayed: true, machines: machinesUsual, refresh: time.Hour}
 	large := duty{relayed: true, machines: machinesMany, refresh: time.Hour}
 	looking, open := large, relayed
-	looking.refresh, looking.stirred, open.strangers = max(time.Second, scaled(5*time.Second)), true, true
+	looking.refresh, looking.stirred, open.strangers = time.Second, true, true
 
-	short, lengthy := 20*time.Second, 65*time.Second
+	short, lengthy := 40*time.Second, 65*time.Second
+	none := load.Cycle{}
 	return []scene{
-		{relayedScene, []peer{ours, stock, kea, echo}, []peer{lines, masq}, relayed, crowds(saturated), short, sleepy},
-		{awakeScene, []peer{ours, stock, kea, echo}, nil, relayed, crowds(saturated), short, awake},
-		{directScene, []peer{ours, stock, kea}, []peer{masq}, usual, crowds(saturated), short, sleepy},
-		{burstRelayed, []peer{ours, stock, kea}, nil, relayed, crowds(burst), lengthy, sleepy},
-		{burstDirect, []peer{ours, stock, kea}, nil, usual, crowds(burst), lengthy, sleepy},
-		{burstMany, []peer{ours}, []peer{stock, kea}, large, crowds(many), lengthy, sleepy},
-		{quietScene, []peer{ours}, nil, large, crowds(long), short, sleepy},
-		{refreshScene, []peer{ours}, nil, looking, crowds(long), short, sleepy},
-		{strangersScene, []peer{ours, stock, kea}, []peer{asks}, open, crowds(strange), short, sleepy},
-		{calmScene, []peer{ours, stock, kea}, nil, open, crowds(paced), short, sleepy},
-		{theirScene, []peer{ours, stock, kea}, nil, relayed, crowds(known), short, theirs},
-		{busyScene, []peer{ours, stock, kea}, nil, open, crowds(newcomers, paced), short, sleepy},
+		{relayedScene, []peer{ours, stock, kea, echo}, []peer{lines, masq}, relayed, crowds(saturated), short, sleepy, none},
+		{awakeScene, []peer{ours, stock, kea, echo}, nil, relayed, crowds(saturated), short, awake, none},
+		{directScene, []peer{ours, stock, kea}, []peer{masq}, usual, crowds(saturated), short, sleepy, none},
+		{burstRelayed, []peer{ours, stock, kea}, nil, relayed, crowds(burst), lengthy, sleepy, none},
+		{burstDirect, []peer{ours, stock, kea}, nil, usual, crowds(burst), lengthy, sleepy, none},
+		{burstMany, []peer{ours}, []peer{stock, kea}, large, crowds(many), lengthy, sleepy, none},
+		{refreshScene, []peer{ours}, []peer{stock}, looking, crowds(long), short, sleepy, reading},
+		{strangersScene, []peer{ours, stock, kea}, []peer{asks}, open, crowds(strange), short, sleepy, none},
+		{theirScene, []peer{ours, stock, kea}, nil, relayed, crowds(known), short, theirs, none},
+		{busyScene, []peer{ours, kea, echo}, []peer{stock}, open, crowds(newcomers, paced), short, sleepy, beside},
 	}
 }
 

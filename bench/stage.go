@@ -32,8 +32,9 @@ var (
 	serverIP = netip.MustParseAddr("198.19.255.254")
 	routerIP = netip.MustParseAddr("198.19.255.253")
 	dnsIP    = netip.MustParseAddr("198.19.255.252")
-	firstIP  = netip.MustParseAddr("198.18.1.0")  // of machine 0; machine n has that plus n
-	poolIP   = netip.MustParseAddr("198.18.64.0") // of strangers, beside 10,000 machines
+	firstIP  = netip.MustParseAddr("198.18.1.0")   // of machine 0; machine n has that plus n
+	poolIP   = netip.MustParseAddr("198.18.64.0")  // of strangers, beside 10,000 machines
+	poolMany = netip.MustParseAddr("198.19.144.0") // beside 100,000
 	poolEnd  = netip.MustParseAddr("198.19.191.255")
 	nobody   netip.Addr // the address of no one in particular
 	serverHW = net.HardwareAddr{0x02, 0xfe, 0, 0, 1, 1}

@@ -65,15 +65,16 @@ type crowd struct {
 	base     uint32 // address of client 0; 0: any
 	holders  map[uint32]int
 
-	next     int // client that begins next
-	open     int // handshakes under way
-	started  int // handshakes of mode rate
+	next     int           // client that begins next
+	open     int           // handshakes under way
+	started  int           // handshakes of mode burst
+	due      time.Duration // when the next one of mode rate begins
 	now      time.Duration
 	measured bool // what happens now counts
 	since    time.Duration
 	done     bool
 	clocks   clocks
-	times    []time.Duration
+	times    [Busy + 1][]time.Duration // by the phase in which they began
 	result   Result
 }
 
@@ -122,7 +123,20 @@ func (w *crowd) wanted() int {
 	case w.Mode == Window:
 		return w.Window - w.open
 	}
-	return int(w.now.Seconds()*float64(w.Rate)) - w.started
+	n := 0
+	for ; w.due <= w.now; n++ {
+		w.due += time.Duration(w.random.ExpFloat64() * float64(time.Second) / float64(w.Rate))
+	}
+	if w.Busy && w.job.phase(w.now) != Busy {
+		return 0
+	}
+	return n
+}
+
+// phase returns the phase at a time of the job.
+func (j *Job) phase(now time.Duration) Phase {
+	p, _ := j.Cycle.At(now - j.lead)
+	return p
 }
 
 // pick moves next to a client that can begin; false: there is none.
@@ -163,11 +177,18 @@ func (w *crowd) finish() {
 	r.Took = w.now - w.since
 	r.Server, r.Self = now.server-w.clocks.server, now.self-w.clocks.self
 	r.Open = w.open
-	if len(w.times) > 0 {
-		slices.Sort(w.times)
-		at := func(part float64) time.Duration { return w.times[int(part*float64(len(w.times)-1))] }
-		r.P50, r.P99, r.Worst = at(0.5), at(0.99), at(1)
+	r.Calm, r.Busy = rank(w.times[Calm]), rank(w.times[Busy])
+	r.Times = rank(slices.Concat(w.times[:]...))
+}
+
+// rank sorts times.
+func rank(times []time.Duration) Times {
+	if len(times) == 0 {
+		return Times{}
 	}
+	slices.Sort(times)
+	at := func(part float64) time.Duration { return times[int(part*float64(len(times)-1))] }
+	return Times{at(0.5), at(0.99), at(1)}
 }
 
 // say sends the message of a client's state.
@@ -270,7 +291,8 @@ func (w *crowd) take(n int, r *reply) {
 		return
 	}
 	w.result.Leases++
-	w.times = append(w.times, w.now-c.began)
+	phase := w.job.phase(c.began)
+	w.times[phase] = append(w.times[phase], w.now-c.began)
 	if w.Clients == 1 {
 		w.result.Last = slices.Clone(r.octets)
 	}

@@ -23,7 +23,45 @@ type Job struct {
 	Limit     time.Duration
 	Crowds    []Crowd // at most two
 	Seed      uint64
-	Awake     bool // look for answers all the time; else sleep when there is none
+	Awake     bool      // look for answers all the time; else sleep when there is none
+	Epoch     time.Time // when the first cycle begins; zero: with the job
+	Cycle     Cycle
+
+	lead time.Duration // from the beginning of the job to Epoch
+}
+
+// A Cycle is phases that follow each other again and again: calm, then busy, when
+// something else goes on, then one in which that comes to its end. The zero
+// value has none.
+type Cycle struct{ Calm, Busy, End time.Duration }
+
+// Whole returns how long a cycle is.
+func (c Cycle) Whole() time.Duration { return c.Calm + c.Busy + c.End }
+
+// A Phase is a part of a cycle.
+type Phase uint8
+
+// The phases.
+const (
+	Ending Phase = iota // what begins then is not measured
+	Calm
+	Busy
+)
+
+// At returns the phase so long after the first cycle began, and what is left of it.
+// Before that, and where there are no cycles, it is Ending.
+func (c Cycle) At(t time.Duration) (p Phase, left time.Duration) {
+	whole := c.Whole()
+	if t < 0 || whole == 0 {
+		return Ending, max(-t, 0)
+	}
+	switch t %= whole; {
+	case t < c.Calm:
+		return Calm, c.Calm - t
+	case t < c.Calm+c.Busy:
+		return Busy, c.Calm + c.Busy - t
+	}
+	return Ending, whole - t
 }
 
 // A Mode is how a crowd comes.
@@ -33,7 +71,7 @@ type Mode string
 const (
 	Burst  Mode = "burst"  // all clients at once
 	Window Mode = "window" // always so many handshakes under way
-	Rate   Mode = "rate"   // so many handshakes begin each second
+	Rate   Mode = "rate"   // so many handshakes begin each second, none knowing of the others (a Poisson process)
 )
 
 // A Crowd is clients of one kind.
@@ -49,6 +87,7 @@ type Crowd struct {
 	Retry   time.Duration // after which a client asks again; 0: as RFC 2131 has it
 	Once    bool          // no client has a second handshake
 	Echo    bool          // the server sends back what it gets
+	Busy    bool          // of mode rate: begin in busy phases only
 }
 
 // MaxClients is how many clients a crowd has at most.
@@ -63,10 +102,13 @@ type Result struct {
 	Took    time.Duration // from the first message to the last ACK of a burst; else the measured time
 	Server  time.Duration // processor time of the server
 	Self    time.Duration // processor time of the crowd
-	P50     time.Duration // of handshakes, from the first DISCOVER to the ACK
-	P99     time.Duration
-	Worst   time.Duration
-	Lost    int      // frames that this host had no room for
-	Wrong   []string // what no server may answer, at most ten
-	Last    []byte   // the last ACK
+	Times                 // of all handshakes
+	Calm    Times         // of those that began in calm phases
+	Busy    Times         // in busy ones
+	Lost    int           // frames that this host had no room for
+	Wrong   []string      // what no server may answer, at most ten
+	Last    []byte        // the last ACK
 }
+
+// Times are how long handshakes took, from the first DISCOVER to the ACK.
+type Times struct{ P50, P99, Worst time.Duration }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"runtime"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -17,6 +19,8 @@ const lookTime = 20 * time.Millisecond
 // Run does a job and returns what became of each crowd. It holds one core: it
 // is meant to be alone on it.
 func Run(job Job) ([]Result, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	if err := job.validate(); err != nil {
 		return nil, err
 	}
@@ -25,7 +29,13 @@ func Run(job Job) ([]Result, error) {
 		return nil, err
 	}
 	defer s.close()
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil { // nanoseconds: handshakes begin when they are to
+		return nil, os.NewSyscallError("prctl", err)
+	}
 	began := time.Now()
+	if !job.Epoch.IsZero() {
+		job.lead = job.Epoch.Sub(began)
+	}
 	return run(job, s, func() time.Duration { return time.Since(began) })
 }
 
@@ -127,13 +137,24 @@ func (r *runner) step(at time.Duration, now func() time.Duration) error {
 	}
 	var wait time.Duration
 	if sleeps {
-		wait = time.Millisecond
+		wait = r.wait(now())
 	}
 	frames, err := r.port.receive(wait)
 	if err != nil || len(frames) == 0 {
 		return err
 	}
 	return r.hear(frames, now())
+}
+
+// wait returns how long there is nothing to begin, at most a millisecond.
+func (r *runner) wait(at time.Duration) time.Duration {
+	least := time.Millisecond
+	for _, w := range r.crowds {
+		if w.Mode == Rate && !w.done {
+			least = min(least, max(w.due-at, 0))
+		}
+	}
+	return least
 }
 
 // eager says that a crowd has more to begin right now.

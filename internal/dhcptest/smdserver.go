@@ -234,6 +234,9 @@ func (s *SMDServer) SQL(script string) error {
 	return nil
 }
 
+// Address returns where it listens.
+func (s *SMDServer) Address() string { return s.options.Listen }
+
 // URL returns the base that svc_base_uri takes.
 func (s *SMDServer) URL() string {
 	if s.options.TLS {
