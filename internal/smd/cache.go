@@ -77,7 +77,7 @@ type Cache struct {
 	mu      sync.RWMutex
 	index   Index              // guarded by mu; never written to, only replaced
 	owner   map[netip.Addr]MAC // guarded by mu; never written to, only replaced
-	faults  []Fault            // guarded by mu; never written to, only replaced
+	faults  []Fault            // guarded by mu; never written to, only replaced, under refresh
 	basis   basis              // guarded by mu: of index
 	loaded  time.Time          // guarded by mu; when the last good poll began; zero: never
 	failing bool               // guarded by mu; the last poll failed

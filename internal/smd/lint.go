@@ -28,9 +28,15 @@ func (c *Cache) lint(p *Poll) {
 	}
 	c.linted = version
 	faults := slices.Concat(c.found, lintNIDs(c.serving()), lintNames(c.serving(), c.opts.HostName), lintAddrs(c.serving(), reserved))
+	p.NewFaults, p.Faults = added(faults, c.Status().Faults), len(faults)
+	c.setFaults(faults)
+}
+
+// setFaults shows faults to everybody. Packets wait for mu: what takes long
+// has no place here.
+func (c *Cache) setFaults(faults []Fault) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p.NewFaults, p.Faults = added(faults, c.faults), len(faults)
 	c.faults = faults
 }
 
