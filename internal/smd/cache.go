@@ -24,6 +24,10 @@ type Options struct {
 	// nil.
 	HostName func(Machine) string
 
+	// SecondProcessor sees to it that Go has two processors until release is
+	// called. A poll holds it. May be nil.
+	SecondProcessor func() (release func())
+
 	OnPoll     func(Poll)     // called after each poll, outside the cache's lock; may be nil
 	OnQuestion func(Question) // called after each question about machines; may be nil
 }
@@ -97,6 +101,9 @@ type Cache struct {
 
 // NewCache returns a cache that holds nothing yet.
 func NewCache(o Options) *Cache {
+	if o.SecondProcessor == nil {
+		o.SecondProcessor = func() (release func()) { return func() {} }
+	}
 	c := &Cache{opts: o, doubter: newDoubter(o.Doubt), saver: saver{snapshot: o.Snapshot}}
 	if _, ok := o.Source.(Asker); ok && o.PullWait > 0 {
 		c.puller = newPuller(o.PullWait)
@@ -184,10 +191,14 @@ func (c *Cache) ask(ctx context.Context, trust bool) error {
 	return c.enter(func(began time.Time) Poll { return c.poll(ctx, began, trust) })
 }
 
-// enter does one poll and tells of it.
+// enter does one poll and tells of it. With one processor of Go packets would
+// wait ten milliseconds, again and again, while it computes. A second one costs
+// so little that it is held for few machines too: at the first load nobody knows
+// how many there are.
 func (c *Cache) enter(do func(began time.Time) Poll) error {
 	c.refresh.Lock()
 	defer c.refresh.Unlock()
+	defer c.opts.SecondProcessor()()
 	defer frugal(len(c.serving()))()
 	began := time.Now()
 	poll := do(began)
@@ -290,8 +301,8 @@ func (c *Cache) keep(began time.Time) Poll {
 // accept puts a new inventory in the place of the old one.
 func (c *Cache) accept(inv *inventory, began time.Time) Poll {
 	c.doubter.doubt = Doubt{}
-	same := maps.EqualFunc(c.serving(), inv.index, breathing((*Machine).equal))
-	alike := same || maps.EqualFunc(c.serving(), inv.index, breathing((*Machine).alike))
+	same := maps.EqualFunc(c.serving(), inv.index, (*Machine).equal)
+	alike := same || maps.EqualFunc(c.serving(), inv.index, (*Machine).alike)
 	c.saver.unsaved = c.saver.unsaved || !alike
 	c.found = inv.faults
 

@@ -67,9 +67,9 @@ func lintNIDs(index Index) []Fault {
 			nodes = append(nodes, m)
 		}
 	}
-	slices.SortFunc(nodes, breathing(func(a, b *Machine) int {
+	slices.SortFunc(nodes, func(a, b *Machine) int {
 		return cmp.Or(cmp.Compare(a.NID, b.NID), cmp.Compare(a.ID, b.ID), slices.Compare(a.MAC[:], b.MAC[:]))
-	}))
+	})
 	var faults []Fault
 	var first *Machine
 	for _, m := range nodes {
@@ -90,14 +90,13 @@ func lintNames(index Index, name func(Machine) string) []Fault {
 	if name == nil {
 		return nil
 	}
-	machines := slices.SortedFunc(maps.Values(index), breathing(func(a, b *Machine) int {
+	machines := slices.SortedFunc(maps.Values(index), func(a, b *Machine) int {
 		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.NIC, b.NIC), slices.Compare(a.MAC[:], b.MAC[:]))
-	}))
+	})
 	var faults []Fault
 	var shared *Machine                                                      // the first one
 	seed, first := maphash.MakeSeed(), make(map[uint64]*Machine, len(index)) // texts would double the memory
-	for i, m := range machines {
-		breathe(i)
+	for _, m := range machines {
 		text := name(*m)
 		sum := maphash.String(seed, text)
 		other, taken := first[sum]
