@@ -20,8 +20,8 @@ type Options struct {
 	// number that changes when they do. May be nil.
 	Reserved func() (Reserved, int)
 
-	// HostName returns the host name that a machine gets; empty: none. May be
-	// nil.
+	// HostName returns the host name that a machine gets; empty: none. It
+	// follows from the machine alone. May be nil.
 	HostName func(Machine) string
 
 	// SecondProcessor sees to it that Go has two processors until release is
@@ -97,6 +97,9 @@ type Cache struct {
 	found   []Fault         // guarded by refresh: of the last answer that was believed
 	linted  int             // guarded by refresh: what was reserved then
 	orphans map[string]bool // guarded by refresh: components that were asked for twice and are not there
+
+	twice    []Fault // guarded by refresh: node ids and host names of several machines
+	compared bool    // guarded by refresh: twice is what is found in the index
 }
 
 // NewCache returns a cache that holds nothing yet.
@@ -304,6 +307,7 @@ func (c *Cache) accept(inv *inventory, began time.Time) Poll {
 	same := maps.EqualFunc(c.serving(), inv.index, (*Machine).equal)
 	alike := same || maps.EqualFunc(c.serving(), inv.index, (*Machine).alike)
 	c.saver.unsaved = c.saver.unsaved || !alike
+	c.compared = c.compared && alike && (same || maps.EqualFunc(c.serving(), inv.index, c.sameName))
 	c.found = inv.faults
 
 	c.mu.Lock()

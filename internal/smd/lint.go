@@ -14,6 +14,9 @@ type Reserved func(Machine, netip.Addr) string
 
 // lint checks an inventory that is served now and notes its faults in the
 // poll. One that did not change is checked again only if what is reserved did.
+// Machines are compared with each other, which takes long, only if that can
+// find something else than the last time. Their addresses are quick to check,
+// and those of this host may be other ones without anybody's word.
 func (c *Cache) lint(p *Poll) {
 	if p.Outcome != Changed && p.Outcome != Unchanged {
 		return
@@ -27,7 +30,10 @@ func (c *Cache) lint(p *Poll) {
 		return
 	}
 	c.linted = version
-	faults := slices.Concat(c.found, lintNIDs(c.serving()), lintNames(c.serving(), c.opts.HostName), lintAddrs(c.serving(), reserved))
+	if !c.compared {
+		c.compared, c.twice = true, slices.Concat(lintNIDs(c.serving()), lintNames(c.serving(), c.opts.HostName))
+	}
+	faults := slices.Concat(c.found, c.twice, lintAddrs(c.serving(), reserved))
 	p.NewFaults, p.Faults = added(faults, c.Status().Faults), len(faults)
 	c.setFaults(faults)
 }
@@ -38,6 +44,12 @@ func (c *Cache) setFaults(faults []Fault) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.faults = faults
+}
+
+// sameName says that a machine gets the name that it got before its state was
+// another one: a rule may ask for the state.
+func (c *Cache) sameName(before, now *Machine) bool {
+	return c.opts.HostName == nil || before.State == now.State || c.opts.HostName(*before) == c.opts.HostName(*now)
 }
 
 // lintAddrs returns the machines that have reserved addresses.
