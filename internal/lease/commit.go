@@ -94,7 +94,7 @@ const gatherTime = 5 * time.Millisecond
 // goes into the next one together.
 func (t *Table) run(wake <-chan struct{}, stop chan<- struct{}) {
 	defer close(stop)
-	var second spare
+	second := spare{hold: t.opts.SecondProcessor}
 	for range wake {
 		second.take()
 		batch := t.takeQueue()
@@ -106,6 +106,7 @@ func (t *Table) run(wake <-chan struct{}, stop chan<- struct{}) {
 			}
 			batch = t.takeQueue()
 		}
+		second.leave()
 	}
 }
 

@@ -71,6 +71,10 @@ type Options struct {
 	// OnCommit is told of each commit, by the one goroutine that makes them,
 	// without any lock of the table. May be nil.
 	OnCommit func(Commit)
+
+	// SecondProcessor sees to it that Go has two processors until release is
+	// called. A table holds it while it writes. May be nil.
+	SecondProcessor func() (release func())
 }
 
 // Stats counts the addresses of one pool.
@@ -122,6 +126,9 @@ func newTable(opts Options) (*Table, error) {
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
+	}
+	if opts.SecondProcessor == nil {
+		opts.SecondProcessor = func() (release func()) { return func() {} }
 	}
 	t := &Table{opts: opts, start: opts.Now(), owned: newOwners()}
 	for i, r := range opts.Pools {

@@ -1,9 +1,6 @@
 package lease
 
-import (
-	"runtime"
-	"time"
-)
+import "time"
 
 // spareTime is how long a second processor stays after a commit.
 const spareTime = time.Second
@@ -13,21 +10,18 @@ const spareTime = time.Second
 // answered meanwhile, and no lease would join the next commit. It is not kept
 // for ever, because two on one core cost packets that need no disk a fifth of
 // their speed.
-type spare struct{ end *time.Timer }
+type spare struct {
+	hold    func() (release func())
+	release func()
+	end     *time.Timer // calls release; nil: not held yet
+}
 
-// take sees to it that there are two processors for a while.
+// take sees to it that there are two processors, until leave.
 func (s *spare) take() {
-	switch {
-	case runtime.GOMAXPROCS(0) == 1:
-		runtime.GOMAXPROCS(2)
-		s.end = time.AfterFunc(spareTime, giveBack)
-	case s.end != nil:
-		s.end.Reset(spareTime)
+	if s.end == nil || !s.end.Stop() { // not held, or about to be no longer
+		s.release = s.hold()
 	}
 }
 
-func giveBack() {
-	if runtime.GOMAXPROCS(0) == 2 {
-		runtime.GOMAXPROCS(1)
-	}
-}
+// leave gives the second one back in a while, unless it is taken again.
+func (s *spare) leave() { s.end = time.AfterFunc(spareTime, s.release) }

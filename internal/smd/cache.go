@@ -20,9 +20,13 @@ type Options struct {
 	// number that changes when they do. May be nil.
 	Reserved func() (Reserved, int)
 
-	// HostName returns the host name that a machine gets; empty: none. May be
-	// nil.
+	// HostName returns the host name that a machine gets; empty: none. It
+	// follows from the machine alone. May be nil.
 	HostName func(Machine) string
+
+	// SecondProcessor sees to it that Go has two processors until release is
+	// called. A poll holds it. May be nil.
+	SecondProcessor func() (release func())
 
 	OnPoll     func(Poll)     // called after each poll, outside the cache's lock; may be nil
 	OnQuestion func(Question) // called after each question about machines; may be nil
@@ -77,7 +81,7 @@ type Cache struct {
 	mu      sync.RWMutex
 	index   Index              // guarded by mu; never written to, only replaced
 	owner   map[netip.Addr]MAC // guarded by mu; never written to, only replaced
-	faults  []Fault            // guarded by mu; never written to, only replaced
+	faults  []Fault            // guarded by mu; never written to, only replaced, under refresh
 	basis   basis              // guarded by mu: of index
 	loaded  time.Time          // guarded by mu; when the last good poll began; zero: never
 	failing bool               // guarded by mu; the last poll failed
@@ -93,10 +97,16 @@ type Cache struct {
 	found   []Fault         // guarded by refresh: of the last answer that was believed
 	linted  int             // guarded by refresh: what was reserved then
 	orphans map[string]bool // guarded by refresh: components that were asked for twice and are not there
+
+	twice    []Fault // guarded by refresh: node ids and host names of several machines
+	compared bool    // guarded by refresh: twice is what is found in the index
 }
 
 // NewCache returns a cache that holds nothing yet.
 func NewCache(o Options) *Cache {
+	if o.SecondProcessor == nil {
+		o.SecondProcessor = func() (release func()) { return func() {} }
+	}
 	c := &Cache{opts: o, doubter: newDoubter(o.Doubt), saver: saver{snapshot: o.Snapshot}}
 	if _, ok := o.Source.(Asker); ok && o.PullWait > 0 {
 		c.puller = newPuller(o.PullWait)
@@ -184,10 +194,14 @@ func (c *Cache) ask(ctx context.Context, trust bool) error {
 	return c.enter(func(began time.Time) Poll { return c.poll(ctx, began, trust) })
 }
 
-// enter does one poll and tells of it.
+// enter does one poll and tells of it. With one processor of Go packets would
+// wait ten milliseconds, again and again, while it computes. A second one costs
+// so little that it is held for few machines too: at the first load nobody knows
+// how many there are.
 func (c *Cache) enter(do func(began time.Time) Poll) error {
 	c.refresh.Lock()
 	defer c.refresh.Unlock()
+	defer c.opts.SecondProcessor()()
 	defer frugal(len(c.serving()))()
 	began := time.Now()
 	poll := do(began)
@@ -290,9 +304,10 @@ func (c *Cache) keep(began time.Time) Poll {
 // accept puts a new inventory in the place of the old one.
 func (c *Cache) accept(inv *inventory, began time.Time) Poll {
 	c.doubter.doubt = Doubt{}
-	same := maps.EqualFunc(c.serving(), inv.index, breathing((*Machine).equal))
-	alike := same || maps.EqualFunc(c.serving(), inv.index, breathing((*Machine).alike))
+	same := maps.EqualFunc(c.serving(), inv.index, (*Machine).equal)
+	alike := same || maps.EqualFunc(c.serving(), inv.index, (*Machine).alike)
 	c.saver.unsaved = c.saver.unsaved || !alike
+	c.compared = c.compared && alike && (same || maps.EqualFunc(c.serving(), inv.index, c.sameName))
 	c.found = inv.faults
 
 	c.mu.Lock()

@@ -100,6 +100,37 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
+// A telling source tells when it is asked.
+type telling struct {
+	script
+	tell func()
+}
+
+func (s *telling) Fetch(ctx context.Context) (Answer, error) {
+	s.tell()
+	return s.script.Fetch(ctx)
+}
+
+// TestSecondProcessor has polls hold the second processor from before they ask
+// until they are told of, whatever came of them.
+func TestSecondProcessor(t *testing.T) {
+	t.Parallel()
+	var got []string
+	note := func(what string) { got = append(got, what) }
+	cache := NewCache(Options{
+		Source:          &telling{script{steps: []step{{interfaces: nics(1)}, {err: errDown}}}, func() { note("asked") }},
+		SecondProcessor: func() (release func()) { note("held"); return func() { note("released") } },
+		OnPoll:          func(p Poll) { note(p.Outcome.String()) },
+	})
+	for range 2 {
+		_ = cache.Refresh(t.Context())
+	}
+	want := []string{"held", "asked", "changed", "released", "held", "asked", "failed", "released"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // TestRun has the times of the polls: doubling waits after a failure, the
 // interval, a little shortened, after success.
 func TestRun(t *testing.T) {

@@ -196,7 +196,6 @@ func (s *stream) list(take func(int) error) error {
 		return fmt.Errorf("%s where a list belongs", kindOfToken(opening))
 	}
 	for number := 1; s.More(); number++ {
-		breathe(number)
 		if err := take(number); err != nil {
 			return err
 		}

@@ -14,6 +14,9 @@ type Reserved func(Machine, netip.Addr) string
 
 // lint checks an inventory that is served now and notes its faults in the
 // poll. One that did not change is checked again only if what is reserved did.
+// Machines are compared with each other, which takes long, only if that can
+// find something else than the last time. Their addresses are quick to check,
+// and those of this host may be other ones without anybody's word.
 func (c *Cache) lint(p *Poll) {
 	if p.Outcome != Changed && p.Outcome != Unchanged {
 		return
@@ -27,11 +30,26 @@ func (c *Cache) lint(p *Poll) {
 		return
 	}
 	c.linted = version
-	faults := slices.Concat(c.found, lintNIDs(c.serving()), lintNames(c.serving(), c.opts.HostName), lintAddrs(c.serving(), reserved))
+	if !c.compared {
+		c.compared, c.twice = true, slices.Concat(lintNIDs(c.serving()), lintNames(c.serving(), c.opts.HostName))
+	}
+	faults := slices.Concat(c.found, c.twice, lintAddrs(c.serving(), reserved))
+	p.NewFaults, p.Faults = added(faults, c.Status().Faults), len(faults)
+	c.setFaults(faults)
+}
+
+// setFaults shows faults to everybody. Packets wait for mu: what takes long
+// has no place here.
+func (c *Cache) setFaults(faults []Fault) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p.NewFaults, p.Faults = added(faults, c.faults), len(faults)
 	c.faults = faults
+}
+
+// sameName says that a machine gets the name that it got before its state was
+// another one: a rule may ask for the state.
+func (c *Cache) sameName(before, now *Machine) bool {
+	return c.opts.HostName == nil || before.State == now.State || c.opts.HostName(*before) == c.opts.HostName(*now)
 }
 
 // lintAddrs returns the machines that have reserved addresses.
@@ -61,9 +79,9 @@ func lintNIDs(index Index) []Fault {
 			nodes = append(nodes, m)
 		}
 	}
-	slices.SortFunc(nodes, breathing(func(a, b *Machine) int {
+	slices.SortFunc(nodes, func(a, b *Machine) int {
 		return cmp.Or(cmp.Compare(a.NID, b.NID), cmp.Compare(a.ID, b.ID), slices.Compare(a.MAC[:], b.MAC[:]))
-	}))
+	})
 	var faults []Fault
 	var first *Machine
 	for _, m := range nodes {
@@ -84,14 +102,13 @@ func lintNames(index Index, name func(Machine) string) []Fault {
 	if name == nil {
 		return nil
 	}
-	machines := slices.SortedFunc(maps.Values(index), breathing(func(a, b *Machine) int {
+	machines := slices.SortedFunc(maps.Values(index), func(a, b *Machine) int {
 		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.NIC, b.NIC), slices.Compare(a.MAC[:], b.MAC[:]))
-	}))
+	})
 	var faults []Fault
 	var shared *Machine                                                      // the first one
 	seed, first := maphash.MakeSeed(), make(map[uint64]*Machine, len(index)) // texts would double the memory
-	for i, m := range machines {
-		breathe(i)
+	for _, m := range machines {
 		text := name(*m)
 		sum := maphash.String(seed, text)
 		other, taken := first[sum]

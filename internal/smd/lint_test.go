@@ -1,8 +1,11 @@
 package smd
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -74,6 +77,109 @@ func TestLint(t *testing.T) {
 		if !cache.Claims(netip.MustParseAddr(text)) {
 			t.Errorf("%s of an interface that was set aside is not claimed", text)
 		}
+	}
+}
+
+// cluster is a source of machines that are given as address/node id/state, of
+// which machine n has the MAC address number(n) and the node x3000c0sNb0n0.
+func cluster(machines string, more ...string) *asked {
+	interfaces, components := more, []string(nil)
+	for i, m := range strings.Fields(machines) {
+		word := strings.Split(m, "/")
+		id := fmt.Sprintf("x3000c0s%db0n0", i+1)
+		interfaces = append(interfaces, fmt.Sprintf(`{"MACAddress":"%v","ComponentID":%q,"IPAddresses":[{"IPAddress":%q}]}`, number(i+1), id, word[0]))
+		components = append(components, fmt.Sprintf(`{"ID":%q,"Type":"Node","NID":%s,"State":%q}`, id, word[1], word[2]))
+	}
+	return &asked{
+		script: script{steps: []step{{interfaces: "[" + strings.Join(interfaces, ",") + "]"}}},
+		first:  `{"Components":[` + strings.Join(components, ",") + "]}",
+	}
+}
+
+// TestLintAgain has polls one after the other: machines are compared with each
+// other, and asked for their names, only if they or their names are other ones.
+// What is wrong is told all the same.
+func TestLintAgain(t *testing.T) {
+	t.Parallel()
+	type seen struct {
+		Asked  [3]int // for their names
+		Faults []Kind
+		Fresh  int // faults
+	}
+	const taken = "192.0.2.13"
+	var got seen
+	version, pool := 1, ""
+	cache := NewCache(Options{
+		Source: cluster(""),
+		Reserved: func() (Reserved, int) {
+			return func(_ Machine, a netip.Addr) string { return map[string]string{taken: pool}[a.String()] }, version
+		},
+		HostName: func(m Machine) string {
+			got.Asked[m.MAC[5]-1]++
+			if m.State == "Standby" {
+				return "standby"
+			}
+			return m.ID
+		},
+		OnPoll: func(p Poll) { got.Fresh = len(p.NewFaults) },
+	})
+	all := [3]int{1, 1, 1}
+	for _, c := range []struct {
+		what     string
+		machines string
+		more     []string // records
+		pool     string
+		want     seen
+	}{
+		{"the first", "192.0.2.11/1/Off 192.0.2.12/2/Off 192.0.2.13/2/Off", nil, "", seen{all, []Kind{TwiceNID}, 1}},
+		{"the same", "192.0.2.11/1/Off 192.0.2.12/2/Off 192.0.2.13/2/Off", nil, "", seen{[3]int{}, []Kind{TwiceNID}, 0}},
+		{"a state", "192.0.2.11/1/On 192.0.2.12/2/Off 192.0.2.13/2/Off", nil, "", seen{[3]int{2, 0, 0}, []Kind{TwiceNID}, 0}},
+		{"states and a bad record", "192.0.2.11/1/On 192.0.2.12/2/On 192.0.2.13/2/On", []string{`{"MACAddress":"x"}`}, "", seen{[3]int{0, 2, 2}, []Kind{BadMAC, TwiceNID}, 1}},
+		{"without the record", "192.0.2.11/1/On 192.0.2.12/2/On 192.0.2.13/2/On", nil, "", seen{[3]int{}, []Kind{TwiceNID}, 0}},
+		{"what is reserved", "192.0.2.11/1/On 192.0.2.12/2/On 192.0.2.13/2/On", nil, "a pool", seen{[3]int{}, []Kind{TwiceNID, TakenAddress}, 1}},
+		{"a state then", "192.0.2.11/1/Off 192.0.2.12/2/On 192.0.2.13/2/On", nil, "a pool", seen{[3]int{2, 0, 0}, []Kind{TwiceNID, TakenAddress}, 0}},
+		{"an address", "192.0.2.11/1/Off 192.0.2.12/2/On 192.0.2.14/2/On", nil, "a pool", seen{all, []Kind{TwiceNID}, 0}},
+		{"another address", "192.0.2.13/1/Off 192.0.2.12/2/On 192.0.2.14/2/On", nil, "a pool", seen{all, []Kind{TwiceNID, TakenAddress}, 1}},
+		{"a node id", "192.0.2.13/1/Off 192.0.2.12/1/On 192.0.2.14/2/On", nil, "a pool", seen{all, []Kind{TwiceNID, TakenAddress}, 1}},
+		{"a name by the state", "192.0.2.13/1/Off 192.0.2.12/1/Standby 192.0.2.14/2/On", nil, "a pool", seen{[3]int{1, 3, 1}, []Kind{TwiceNID, TakenAddress}, 0}},
+		{"that name twice", "192.0.2.13/1/Off 192.0.2.12/1/Standby 192.0.2.14/2/Standby", nil, "a pool", seen{[3]int{1, 1, 3}, []Kind{TwiceNID, TwiceName, TakenAddress}, 1}},
+		{"and once", "192.0.2.13/1/Off 192.0.2.12/1/Standby 192.0.2.14/2/On", nil, "a pool", seen{[3]int{1, 1, 3}, []Kind{TwiceNID, TakenAddress}, 0}},
+	} {
+		if c.pool != pool {
+			pool = c.pool
+			version++
+		}
+		cache.opts.Source = cluster(c.machines, c.more...)
+		got = seen{}
+		if err := cache.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range cache.Status().Faults {
+			got.Faults = append(got.Faults, f.Kind)
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.what, diff)
+		}
+	}
+}
+
+// TestLintInherited has SMD say what another process has handed over: nobody
+// has compared those machines here.
+func TestLintInherited(t *testing.T) {
+	t.Parallel()
+	const before, now = "192.0.2.11/1/On 192.0.2.12/2/On", "192.0.2.11/1/On 192.0.2.12/1/On"
+	other, cache := NewCache(Options{Source: cluster(now)}), NewCache(Options{Source: cluster(before)})
+	var handed bytes.Buffer
+	err := errors.Join(other.Refresh(t.Context()), other.Hand(&handed, smdURL), cache.Refresh(t.Context()), cache.Inherit(&handed, smdURL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache.opts.Source = cluster(now)
+	if err := cache.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := cache.Status().Faults; len(got) != 1 || got[0].Kind != TwiceNID {
+		t.Errorf("faults %v, want that of the node id", got)
 	}
 }
 

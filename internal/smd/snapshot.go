@@ -337,10 +337,12 @@ func (c *Cache) Restore() error {
 	return nil
 }
 
+// restored serves an index that was not linted. The caller holds refresh.
 func (c *Cache) restored(index Index, owner map[netip.Addr]MAC, at time.Time) {
 	if now := time.Now(); at.After(now) {
 		at = now // clocks step
 	}
+	c.compared = false
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.index, c.owner, c.basis, c.loaded = index, owner, aSnapshot, at
