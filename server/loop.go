@@ -90,7 +90,7 @@ func (l *loop) run(ctx context.Context, c chains) error {
 	watching.Go(func() { l.table.Watch(ctx, l.changed) })
 	for _, s := range l.sockets {
 		s.reading(true)
-		for range min(runtime.GOMAXPROCS(0), maxWorkers) {
+		for range min(process.Processors(), maxWorkers) {
 			l.running.Go(s.work)
 		}
 	}

@@ -88,7 +88,7 @@ func (t *Table) enqueue(w *write) {
 // gatherTime is the least time between the beginnings of two commits while
 // several clients wait. On a disk that is done sooner they would be many and
 // small, and cost more than the leases.
-const gatherTime = 5 * time.Millisecond
+const gatherTime = 10 * time.Millisecond
 
 // run commits what is queued until wake is closed. What comes in during a commit
 // goes into the next one together.

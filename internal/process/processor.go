@@ -15,6 +15,10 @@ var second processor
 // somebody else has set meanwhile stays. release may be called again.
 func SecondProcessor() (release func()) { return second.hold() }
 
+// Processors returns how many processors Go has, without a second one that is
+// held: what is made for good goes by these.
+func Processors() int { return second.others() }
+
 // A processor is one of Go that some hold for a time.
 type processor struct {
 	mu      sync.Mutex
@@ -31,6 +35,16 @@ func (p *processor) hold() (release func()) {
 		p.added = true
 	}
 	return sync.OnceFunc(p.leave)
+}
+
+func (p *processor) others() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := runtime.GOMAXPROCS(0)
+	if p.added && n == 2 {
+		return 1
+	}
+	return n
 }
 
 // leave ends the hold of one.

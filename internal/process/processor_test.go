@@ -100,3 +100,23 @@ func TestSecondProcessors(t *testing.T) {
 		t.Errorf("%d processors in the end", got)
 	}
 }
+
+// TestProcessors counts them without the one that is held, unless somebody else
+// has set another number.
+func TestProcessors(t *testing.T) {
+	for _, c := range []struct{ there, set, want int }{{1, 0, 1}, {2, 0, 2}, {4, 0, 4}, {1, 3, 3}} {
+		usual := runtime.GOMAXPROCS(c.there)
+		release := SecondProcessor()
+		if c.set > 0 {
+			runtime.GOMAXPROCS(c.set)
+		}
+		if got := Processors(); got != c.want {
+			t.Errorf("%+v: %d", c, got)
+		}
+		release()
+		if got := Processors(); got != c.want {
+			t.Errorf("%+v: %d after it", c, got)
+		}
+		runtime.GOMAXPROCS(usual)
+	}
+}

@@ -197,7 +197,8 @@ func (c *Cache) ask(ctx context.Context, trust bool) error {
 // enter does one poll and tells of it. With one processor of Go packets would
 // wait ten milliseconds, again and again, while it computes. A second one costs
 // so little that it is held for few machines too: at the first load nobody knows
-// how many there are.
+// how many there are. It is taken before SMD is asked: later a garbage
+// collection is likely to run, which taking it waits for.
 func (c *Cache) enter(do func(began time.Time) Poll) error {
 	c.refresh.Lock()
 	defer c.refresh.Unlock()
