@@ -42,9 +42,9 @@ func TestCrowd(t *testing.T) {
 			peer  peer
 			scene scene
 		}{
-			{ours, scene{"direct", nil, nil, open, crowds(several, others), 30 * time.Second, sleepy, load.Cycle{}}},
-			{ours, scene{"relayed", nil, nil, relayed, crowds(several, others), 30 * time.Second, sleepy, load.Cycle{}}},
-			{echo, scene{"relayed", nil, nil, relayed, crowds(several, others), 30 * time.Second, sleepy, load.Cycle{}}},
+			{ours, scene{"direct", nil, nil, open, crowds(several, others), 30 * time.Second, sleepy, load.Cycle{}, false}},
+			{ours, scene{"relayed", nil, nil, relayed, crowds(several, others), 30 * time.Second, sleepy, load.Cycle{}, false}},
+			{echo, scene{"relayed", nil, nil, relayed, crowds(several, others), 30 * time.Second, sleepy, load.Cycle{}, false}},
 		} {
 			r, err := s.once(c.scene, c.peer)
 			if err != nil {
@@ -156,6 +156,30 @@ func TestLedger(t *testing.T) {
 	}
 	if _, ok := median(nil, nil); ok {
 		t.Error("a median of nothing")
+	}
+}
+
+// TestRatio compares what was measured one after the other.
+func TestRatio(t *testing.T) {
+	l, err := openLedger(filepath.Join(t.TempDir(), "records"), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round, leases := range [][2]int{{700, 100}, {400, 50}, {900, 150}, {100, 0}} {
+		for i, p := range []peer{ours, kea} {
+			if leases[i] == 0 {
+				continue // it was interrupted then
+			}
+			if err := l.add(record{Scene: "direct", Peer: p.name, Round: round + 1, Results: []load.Result{{Leases: leases[i], Took: time.Second}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got, ok := ratio(rate, "direct", ours, kea)(l); got != 7 || !ok {
+		t.Errorf("%v, %v, want 7", got, ok)
+	}
+	if _, ok := ratio(rate, "direct", ours, stock)(l); ok {
+		t.Error("a ratio to nothing")
 	}
 }
 

@@ -39,7 +39,11 @@ func measure(o options, l *ledger) error {
 		for round := 1; round <= o.rounds; round++ {
 			for _, c := range scenes(o.part()) {
 				c.duty.inventory = inventories[c.duty.machines]
-				s.round(o, l, c, round, began)
+				turn := round
+				if c.second {
+					turn += o.rounds
+				}
+				s.round(o, l, c, turn, began)
 			}
 		}
 		return nil
