@@ -175,6 +175,7 @@ func (b *batch) deal() {
 		return
 	}
 	b.dealt = true
+	b.timer.Stop() // nothing is left to look after
 	l := b.socket.loop
 	l.running.Go(b.socket.work)
 	for p := b.claim(); p != nil; p = b.claim() {
