@@ -147,7 +147,7 @@ func (s *service) leaseStake() process.Stake {
 func (s *service) leaseOptions() lease.Options {
 	return lease.Options{
 		Pools: s.pools, LeaseTime: s.leaseTime, OfferTime: s.offerTime, DeclineTime: s.declineTime,
-		OnCommit: s.metrics.commit, Now: s.clock, SecondProcessor: process.SecondProcessor,
+		OnCommit: s.metrics.commit, Now: s.clock, SecondProcessor: s.process.SecondProcessor,
 		Taken: func(a netip.Addr) bool { return s.infra.taken(a) || s.process.Claimed(a) },
 	}
 }

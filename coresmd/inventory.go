@@ -98,7 +98,7 @@ func (s *service) newInventory(source smd.Source, snapshot *smd.Snapshot) (*smd.
 	cache := smd.NewCache(smd.Options{
 		Source: source, Interval: s.cacheValid, Doubt: s.doubt, Snapshot: snapshot, PullWait: s.lookupWait,
 		Reserved: s.reserved, HostName: s.namer(), OnPoll: report.poll, OnQuestion: report.question,
-		SecondProcessor: process.SecondProcessor,
+		SecondProcessor: s.process.SecondProcessor,
 	})
 	report.status = cache.Status
 	s.process.Claim(cache.Claims)

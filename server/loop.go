@@ -40,7 +40,8 @@ type loop struct {
 	metrics  *metrics
 	ring     *record.Ring // nil: packets are not recorded
 
-	patience time.Duration
+	patience   time.Duration
+	processors func() int // that stay
 
 	chains  atomic.Pointer[chains] // of the present run
 	flight  atomic.Int64           // packets in the chains
@@ -56,7 +57,7 @@ type loop struct {
 // listen opens the sockets of a configuration, or takes them from those that a
 // predecessor left, and returns a loop that does not read yet.
 func listen(p *process.Process, c *config.Config, inherited map[string]*os.File, log *logrus.Entry) (*loop, error) {
-	l := &loop{log: log, metrics: newMetrics(p), patience: patience, complaints: make(map[string]*process.Limit)}
+	l := &loop{log: log, metrics: newMetrics(p), patience: patience, processors: p.Processors, complaints: make(map[string]*process.Limit)}
 	l.ring, _ = process.Find[*record.Ring](p, record.Shared)
 	var err error
 	if l.table, err = ifaces.Open(); err != nil {
@@ -90,7 +91,7 @@ func (l *loop) run(ctx context.Context, c chains) error {
 	watching.Go(func() { l.table.Watch(ctx, l.changed) })
 	for _, s := range l.sockets {
 		s.reading(true)
-		for range min(process.Processors(), maxWorkers) {
+		for range min(l.processors(), maxWorkers) {
 			l.running.Go(s.work)
 		}
 	}

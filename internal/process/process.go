@@ -38,6 +38,7 @@ type Process struct {
 	aware  any              // guarded by mu: the handler of the last Setup that asks for the origin
 
 	succession succession // between processes
+	second     processor
 
 	reserveMu sync.Mutex    // a service asks for reservations while it starts
 	reserved  []reservation // guarded by reserveMu; never written to, only replaced

@@ -5,19 +5,16 @@ import (
 	"sync"
 )
 
-// second is the second processor of this program.
-var second processor
-
 // SecondProcessor sees to it that Go has two processors until release is
 // called, where it has one only. On one, nobody else runs for ten milliseconds
 // while somebody computes or waits for the disk; of two, the kernel lets both
 // run. Several may hold it, the last of them gives it back. A number that
 // somebody else has set meanwhile stays. release may be called again.
-func SecondProcessor() (release func()) { return second.hold() }
+func (p *Process) SecondProcessor() (release func()) { return p.second.hold() }
 
 // Processors returns how many processors Go has, without a second one that is
 // held: what is made for good goes by these.
-func Processors() int { return second.others() }
+func (p *Process) Processors() int { return p.second.others() }
 
 // A processor is one of Go that some hold for a time.
 type processor struct {

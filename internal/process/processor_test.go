@@ -62,11 +62,11 @@ func TestSecondProcessor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(c.processors))
-			held := make(map[string]func())
+			p, held := New(), make(map[string]func())
 			for i, s := range c.steps {
 				switch {
 				case s.hold != "":
-					held[s.hold] = SecondProcessor()
+					held[s.hold] = p.SecondProcessor()
 				case s.release != "":
 					held[s.release]()
 				default:
@@ -83,11 +83,12 @@ func TestSecondProcessor(t *testing.T) {
 // TestSecondProcessors has many come and go at once: whoever holds it has two.
 func TestSecondProcessors(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	p := New()
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
 			for range 50 {
-				release := SecondProcessor()
+				release := p.SecondProcessor()
 				if got := runtime.GOMAXPROCS(0); got != 2 {
 					t.Errorf("%d processors for a holder", got)
 				}
@@ -106,15 +107,16 @@ func TestSecondProcessors(t *testing.T) {
 func TestProcessors(t *testing.T) {
 	for _, c := range []struct{ there, set, want int }{{1, 0, 1}, {2, 0, 2}, {4, 0, 4}, {1, 3, 3}} {
 		usual := runtime.GOMAXPROCS(c.there)
-		release := SecondProcessor()
+		p := New()
+		release := p.SecondProcessor()
 		if c.set > 0 {
 			runtime.GOMAXPROCS(c.set)
 		}
-		if got := Processors(); got != c.want {
+		if got := p.Processors(); got != c.want {
 			t.Errorf("%+v: %d", c, got)
 		}
 		release()
-		if got := Processors(); got != c.want {
+		if got := p.Processors(); got != c.want {
 			t.Errorf("%+v: %d after it", c, got)
 		}
 		runtime.GOMAXPROCS(usual)
