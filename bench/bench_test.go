@@ -229,8 +229,9 @@ func TestGate(t *testing.T) {
 		began := time.Now()
 		var opens atomic.Pointer[timetable]
 		asked, question := net.Pipe()
-		heard, passed := net.Pipe()
-		go lead(asked, passed, &opens)
+		heard, behind := net.Pipe()
+		var said strings.Builder
+		go lead(asked, behind, &opens, &said)
 		room := make([]byte, 100)
 		for _, c := range []struct {
 			table *timetable
@@ -251,5 +252,8 @@ func TestGate(t *testing.T) {
 		}
 		question.Close()
 		synctest.Wait()
+		if got, want := said.String(), strings.Repeat(passed, 2); got != want {
+			t.Errorf("it said %q, want %q", got, want)
+		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -19,8 +20,8 @@ import (
 // A gate stands before an SMD. In all phases but the busy ones what a server asks
 // waits there: so the same server is measured with and without a refresh, in turn.
 type gate struct {
-	addr string
 	told io.Writer
+	proc *dhcptest.Process // says passed for each question since it was told
 }
 
 // gateAddr is where the gate is, on the server's loopback.
@@ -44,16 +45,27 @@ func (s *stage) stands(smd string) *gate {
 	if err != nil {
 		s.Fatal(err)
 	}
-	dhcptest.StartProcess(s, "gate", cmd)
-	return &gate{addr: gateAddr, told: told}
+	return &gate{told: told, proc: dhcptest.StartProcess(s, "gate", cmd)}
 }
 
 // keep tells a gate its timetable.
 func (g *gate) keep(t timetable) error { return json.NewEncoder(g.told).Encode(t) }
 
+// passed is what a gate says.
+const passed = "passed\n"
+
+// used says what is wrong if SMD was not asked as often as there were busy
+// phases: then nothing was measured.
+func (g *gate) used(phases int) error {
+	if got := strings.Count(g.proc.Log(), passed); got < phases {
+		return fmt.Errorf("SMD was asked %d times in %d busy phases", got, phases)
+	}
+	return nil
+}
+
 // standAt is what the process of a gate does: whoever comes to listen is led
 // to an address, when the gate is open.
-func standAt(ctx context.Context, listen, to string, told io.Reader) error {
+func standAt(ctx context.Context, listen, to string, told io.Reader, says io.Writer) error {
 	var l net.ListenConfig
 	door, err := l.Listen(ctx, "tcp", listen)
 	if err != nil {
@@ -78,12 +90,13 @@ func standAt(ctx context.Context, listen, to string, told io.Reader) error {
 			return errors.Join(err, from.Close())
 		}
 		go func() { _, _ = io.Copy(from, behind); _ = from.Close() }()
-		go func() { lead(from, behind, &opens); _ = behind.Close() }()
+		go func() { lead(from, behind, &opens, says); _ = behind.Close() }()
 	}
 }
 
-// lead passes on what is asked, piece by piece.
-func lead(from io.Reader, to io.Writer, opens *atomic.Pointer[timetable]) {
+// lead passes on what is asked, piece by piece, and says so of what a timetable
+// was for.
+func lead(from io.Reader, to io.Writer, opens *atomic.Pointer[timetable], says io.Writer) {
 	room := make([]byte, 4096)
 	for {
 		n, err := from.Read(room)
@@ -92,6 +105,7 @@ func lead(from io.Reader, to io.Writer, opens *atomic.Pointer[timetable]) {
 		}
 		if t := opens.Load(); t != nil {
 			t.wait()
+			_, _ = io.WriteString(says, passed)
 		}
 		if _, err := to.Write(room[:n]); err != nil {
 			return
@@ -115,5 +129,5 @@ func gateWords(args []string) error {
 	if len(args) != 2 {
 		return fmt.Errorf("gate: %d arguments; wanted LISTEN TO", len(args))
 	}
-	return standAt(context.Background(), args[0], args[1], os.Stdin)
+	return standAt(context.Background(), args[0], args[1], os.Stdin, os.Stdout)
 }

@@ -125,6 +125,9 @@ func (s *stage) once(c scene, p peer) (r record, err error) {
 			r.Results, err = own.play(job(c, p, cmd.Process.Pid, epoch))
 		}
 		r.Memory, r.Peak = proc.Memory(), proc.PeakMemory()
+		if d.gate != nil {
+			err = errors.Join(err, d.gate.used(int(c.crowds[0].For/c.cycle.Whole())))
+		}
 		return errors.Join(err, stirred(), wrong(r.Results))
 	})
 	return r, err

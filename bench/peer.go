@@ -28,7 +28,7 @@ type duty struct {
 // smd is where a server asks for its machines.
 func (d duty) smd() string {
 	if d.gate != nil {
-		return "http://" + d.gate.addr
+		return "http://" + gateAddr
 	}
 	return d.inventory.URL()
 }

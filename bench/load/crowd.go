@@ -67,7 +67,7 @@ type crowd struct {
 
 	next     int           // client that begins next
 	open     int           // handshakes under way
-	started  int           // handshakes of mode burst
+	started  int           // handshakes so far
 	due      time.Duration // when the next one of mode rate begins
 	now      time.Duration
 	measured bool // what happens now counts
@@ -131,12 +131,6 @@ func (w *crowd) wanted() int {
 		return 0
 	}
 	return n
-}
-
-// phase returns the phase at a time of the job.
-func (j *Job) phase(now time.Duration) Phase {
-	p, _ := j.Cycle.At(now - j.lead)
-	return p
 }
 
 // pick moves next to a client that can begin; false: there is none.

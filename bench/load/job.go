@@ -30,6 +30,12 @@ type Job struct {
 	lead time.Duration // from the beginning of the job to Epoch
 }
 
+// phase returns the phase at a time of the job.
+func (j *Job) phase(now time.Duration) Phase {
+	p, _ := j.Cycle.At(now - j.lead)
+	return p
+}
+
 // A Cycle is phases that follow each other again and again: calm, then busy, when
 // something else goes on, then one in which that comes to its end. The zero
 // value has none.

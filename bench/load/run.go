@@ -54,6 +54,9 @@ func (c Crowd) validate() error {
 	if c.Clients < 1 || c.Clients > MaxClients {
 		return fmt.Errorf("%d clients; wanted 1 to %d", c.Clients, MaxClients)
 	}
+	if c.Busy && c.Mode != Rate {
+		return fmt.Errorf("mode %s in busy phases only; wanted rate", c.Mode)
+	}
 	switch c.Mode {
 	case Burst:
 		if !c.Once {

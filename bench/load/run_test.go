@@ -302,6 +302,7 @@ func TestMistakes(t *testing.T) {
 		"0 clients; wanted 1 to 131072":                                 {{Mode: Burst, Once: true}},
 		"a burst whose clients have more than one handshake never ends": {{Mode: Burst, Clients: 1}},
 		"mode window without handshakes\nmode rate without a rate":      {{Mode: Window, Clients: 1}, {Mode: Rate, Clients: 1}},
+		"mode window in busy phases only; wanted rate":                  {{Mode: Window, Window: 1, Clients: 1, Busy: true}},
 		`mode "storm"; wanted burst, window or rate`:                    {{Mode: "storm", Clients: 1}},
 	} {
 		if _, err := Run(Job{Crowds: crowds}); err == nil || err.Error() != want {
