@@ -97,7 +97,7 @@ func join(ctx context.Context, asker Asker, records []sm.CompEthInterfaceV2) (*i
 	if err := gather(ctx, asker, ids, components); err != nil {
 		return nil, err
 	}
-	ix := newIndexer(components)
+	ix := newIndexer(components, nil)
 	for _, r := range records {
 		ix.add(r)
 	}

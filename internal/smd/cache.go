@@ -258,7 +258,7 @@ func (c *Cache) serving() Index {
 // after the other: components that interfaces name and that were not there are
 // asked for once more.
 func (c *Cache) decode(ctx context.Context, answer Answer) (*inventory, error) {
-	ix, err := decodeAnswer(answer)
+	ix, err := decodeAnswer(answer, c.serving())
 	if err != nil {
 		return nil, err
 	}

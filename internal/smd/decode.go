@@ -19,13 +19,13 @@ import (
 const excerptSize = 160
 
 // decodeAnswer turns an answer into an inventory, record by record. The bodies
-// are used up.
-func decodeAnswer(a Answer) (*indexer, error) {
+// are used up. Machines that did not change are those of the index before.
+func decodeAnswer(a Answer, before Index) (*indexer, error) {
 	components, bad, err := decodeComponents(a.Components)
 	if err != nil {
 		return nil, wrapComponents(err)
 	}
-	ix := newIndexer(components)
+	ix := newIndexer(components, before)
 	ix.faults = bad
 	if err := decodeInterfaces(a.Interfaces, ix.add, ix.unreadable); err != nil {
 		return nil, fmt.Errorf("collection EthernetInterfaces: %w", err)

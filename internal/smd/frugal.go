@@ -2,12 +2,12 @@ package smd
 
 import "runtime/debug"
 
-// A poll of many machines holds two inventories and the octets of one. While it
+// A poll of many machines holds an inventory and the octets of another. While it
 // runs, garbage is collected earlier than usual: that costs the poll some time
 // and keeps the peak of the whole process down.
 const (
 	frugalMachines = 20_000
-	frugalPercent  = 35
+	frugalPercent  = 25
 )
 
 // frugal has garbage collected earlier until the function it returns is called,

@@ -52,12 +52,14 @@ type inventory struct {
 // with its reason and never stops the rest.
 type indexer struct {
 	inventory
+	before     Index // a machine that is the same there is taken from it
 	components map[string]component
 	further    map[string][]*Machine // interfaces of components that have several
 }
 
-func newIndexer(components map[string]component) *indexer {
+func newIndexer(components map[string]component, before Index) *indexer {
 	return &indexer{
+		before: before,
 		inventory: inventory{
 			index: make(Index, len(components)),
 			owner: make(map[netip.Addr]MAC, len(components)),
@@ -93,11 +95,22 @@ func (ix *indexer) add(record sm.CompEthInterfaceV2) {
 		ix.claim(record, mac)
 		return
 	}
-	m := &Machine{MAC: mac, ID: comp.ID, Type: cmp.Or(comp.Type, intern(record.Type)), Disabled: comp.Disabled, Traits: comp.Traits}
+	m := Machine{MAC: mac, ID: comp.ID, Type: cmp.Or(comp.Type, intern(record.Type)), Disabled: comp.Disabled, Traits: comp.Traits}
 	m.NID, m.HasNID = ix.number(comp)
 	m.Addrs, m.Prefixes = ix.addrs(record, mac)
-	ix.index[mac] = m
-	ix.group(comp, m)
+	ix.enter(&m)
+	ix.group(comp, ix.index[mac])
+}
+
+// enter puts a machine into the index: of one that did not change the one that
+// is there already, so that two inventories need little more memory than one.
+func (ix *indexer) enter(m *Machine) {
+	if same := ix.before[m.MAC]; same != nil && same.equal(m) {
+		ix.index[m.MAC] = same
+		return
+	}
+	entry := *m
+	ix.index[m.MAC] = &entry
 }
 
 // mostNodes is how many nodes a BMC is looked through for.
@@ -129,13 +142,18 @@ func (ix *indexer) group(c component, m *Machine) {
 	ix.further[c.ID] = append(ix.further[c.ID], m)
 }
 
-// arrange gives the interfaces of a component their places.
-func arrange(nics []*Machine) {
+// arrange gives the interfaces of a component their places. A machine may be
+// served already, so that one in another place is another one.
+func (ix *indexer) arrange(nics []*Machine) {
 	slices.SortFunc(nics, func(a, b *Machine) int {
 		return cmp.Or(cmp.Compare(min(len(b.Addrs), 1), min(len(a.Addrs), 1)), slices.Compare(a.MAC[:], b.MAC[:]))
 	})
 	for i, m := range nics {
-		m.NIC = i
+		if m.NIC != i {
+			moved := *m
+			moved.NIC = i
+			ix.enter(&moved)
+		}
 	}
 }
 
@@ -162,9 +180,9 @@ func (ix *indexer) adopt(later map[string]component) (missing map[string]bool) {
 		ix.claim(record, mac)
 	}
 	for _, nics := range ix.further {
-		arrange(nics)
+		ix.arrange(nics)
 	}
-	ix.components, ix.orphans, ix.further = nil, nil, nil
+	ix.before, ix.components, ix.orphans, ix.further = nil, nil, nil, nil
 	return missing
 }
 

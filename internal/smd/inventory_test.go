@@ -2,6 +2,7 @@ package smd
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -30,7 +31,12 @@ func addrs(texts ...string) []netip.Addr {
 
 // decodeAll turns both collections into an index.
 func decodeAll(interfaces, components string) (Index, []Fault, error) {
-	ix, err := decodeAnswer(Answer{NewBody([]byte(interfaces)), NewBody([]byte(components))})
+	return decodeAfter(nil, interfaces, components)
+}
+
+// decodeAfter does so when an index is there already.
+func decodeAfter(before Index, interfaces, components string) (Index, []Fault, error) {
+	ix, err := decodeAnswer(Answer{NewBody([]byte(interfaces)), NewBody([]byte(components))}, before)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -126,13 +132,15 @@ func TestComponents(t *testing.T) {
 	}
 }
 
+// nic returns an interface record.
+func nic(mac, id, list string) string {
+	return `{"MACAddress":"02:00:00:00:00:` + mac + `","ComponentID":"` + id + `","IPAddresses":[` + list + `]}`
+}
+
 // TestPlaces has a node with three interfaces, in two orders: one with an
 // address comes first, then the MAC address decides. Its BMC has its number.
 func TestPlaces(t *testing.T) {
 	t.Parallel()
-	nic := func(mac, id, list string) string {
-		return `{"MACAddress":"02:00:00:00:00:` + mac + `","ComponentID":"` + id + `","IPAddresses":[` + list + `]}`
-	}
 	const addr = `{"IPAddress":"192.0.2.1%s"}`
 	records := []string{
 		nic("01", "x3000c0s0b0n0", ""), nic("03", "x3000c0s0b0n0", strings.Replace(addr, "%s", "3", 1)),
@@ -154,6 +162,50 @@ func TestPlaces(t *testing.T) {
 			t.Errorf("place and number (-want +got):\n%s", diff)
 		}
 		slices.Reverse(records)
+	}
+}
+
+// TestSameMachines has an inventory again in which one node has another
+// state, one interface lost its address and its place, and another is in the
+// place of one that is gone. What did not change is not held twice, and what is
+// served is not written to.
+func TestSameMachines(t *testing.T) {
+	t.Parallel()
+	node := func(id, state string) string {
+		return `{"ID":"` + id + `","Type":"Node","NID":7,"State":"` + state + `"}`
+	}
+	const addr, other = `{"IPAddress":"192.0.2.11"}`, `{"IPAddress":"192.0.2.12"}`
+	decode := func(before Index, stateOfB, addrOf02, further string) Index {
+		t.Helper()
+		index, _, err := decodeAfter(before,
+			"["+nic("01", "a", addr)+","+nic("02", "c", addrOf02)+","+nic("03", "c", other)+","+nic("04", "c", "")+","+nic("06", "d", "")+","+nic("07", "b", "")+further+"]",
+			`{"Components":[`+node("a", "Ready")+","+node("b", stateOfB)+","+node("c", "Ready")+","+node("d", "Ready")+"]}")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return index
+	}
+	describe := func(index Index) map[byte]string {
+		told := make(map[byte]string)
+		for mac, m := range index {
+			told[mac[5]] = fmt.Sprint(m.ID, m.State, m.Addrs, m.NIC)
+		}
+		return told
+	}
+	before := decode(nil, "Off", addr, ","+nic("05", "d", ""))
+	was := map[byte]string{1: "aReady[192.0.2.11] 0", 2: "cReady[192.0.2.11] 0", 3: "cReady[192.0.2.12] 1", 4: "cReady[] 2", 5: "dReady[] 0", 6: "dReady[] 1", 7: "bOff[] 0"}
+	now := decode(before, "Ready", "", "")
+	if diff := cmp.Diff(was, describe(before)); diff != "" {
+		t.Errorf("the index before (-want +got):\n%s", diff)
+	}
+	want := map[byte]string{1: "aReady[192.0.2.11] 0", 2: "cReady[] 1", 3: "cReady[192.0.2.12] 0", 4: "cReady[] 2", 6: "dReady[] 0", 7: "bReady[] 0"}
+	if diff := cmp.Diff(want, describe(now)); diff != "" {
+		t.Errorf("the index now (-want +got):\n%s", diff)
+	}
+	for mac, m := range now {
+		if same := m == before[mac]; same != (was[mac[5]] == want[mac[5]]) {
+			t.Errorf("%v: held once: %v", mac, same)
+		}
 	}
 }
 
@@ -221,6 +273,10 @@ func FuzzIndex(f *testing.F) {
 		index, _, err := decodeAll(string(interfaces), string(components))
 		if err != nil {
 			return
+		}
+		again, _, err := decodeAfter(index, string(interfaces), string(components))
+		if err != nil || !maps.Equal(again, index) {
+			t.Errorf("the same again, error %v:\n%v\n%v", err, index, again)
 		}
 		for mac, m := range index {
 			if m.MAC != mac || m.ID == "" || mac == (MAC{}) {

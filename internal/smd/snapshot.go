@@ -86,7 +86,7 @@ func (l *loader) take(name string) (known bool, err error) {
 		}
 		c := newCollector(l.stream)
 		err := l.list(c.take)
-		l.index = newIndexer(c.components)
+		l.index = newIndexer(c.components, nil)
 		return true, err
 	case "EthernetInterfaces":
 		if l.index == nil {
