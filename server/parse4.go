@@ -53,6 +53,7 @@ func parseOptions4(options dhcpv4.Options, q []byte) error {
 	if len(q) == 0 {
 		return nil
 	}
+	var have [4]uint64 // a bit for each code
 	for len(q) > 0 && q[0] != dhcpv4.OptionEnd.Code() {
 		code := q[0]
 		if q = q[1:]; code == dhcpv4.OptionPad.Code() {
@@ -62,14 +63,16 @@ func parseOptions4(options dhcpv4.Options, q []byte) error {
 			return errMalformed
 		}
 		n := 1 + int(q[0])
-		switch value, again := options[code]; {
-		case again:
-			options[code] = append(value, q[1:n]...)
+		word, bit := &have[code/64], uint64(1)<<(code%64)
+		switch {
+		case *word&bit != 0:
+			options[code] = append(options[code], q[1:n]...)
 		case n == 1:
 			options[code] = nil
 		default:
 			options[code] = q[1:n:n]
 		}
+		*word |= bit
 		q = q[n:]
 	}
 	if len(q) == 0 {
