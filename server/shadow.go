@@ -45,6 +45,7 @@ type shadow struct {
 	out     io.Writer // of the report
 
 	heard   chan compare.Datagram
+	order   compare.Order // of what was heard
 	pairing *compare.Pairing
 	tally   *compare.Tally
 	failed  error         // of writing the report
@@ -60,7 +61,10 @@ type shadow struct {
 func startShadow(o options, log *logrus.Entry) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	s := &shadow{options: o, log: log, process: process.Here(), out: os.Stdout, heard: make(chan compare.Datagram, heardAhead), taps: make(map[int]*sniff.Tap)}
+	s := &shadow{
+		options: o, log: log, process: process.Here(), out: os.Stdout, taps: make(map[int]*sniff.Tap),
+		heard: make(chan compare.Datagram, heardAhead), order: compare.Order{Most: heardAhead},
+	}
 	err := s.prepare()
 	if err == nil {
 		err = s.run(ctx)
@@ -138,9 +142,11 @@ func (s *shadow) compare(ctx context.Context, changed <-chan struct{}) {
 	for s.failed == nil {
 		select {
 		case d := <-s.heard:
-			s.pairing.Add(d)
+			s.order.Add(d)
+			s.pair(s.order.Before(d.Time.Add(-behind)))
 		case now := <-end.C:
 			if len(s.heard) == 0 {
+				s.pair(s.order.Before(now.Add(-behind)))
 				s.pairing.End(now.Add(-behind))
 			}
 		case <-changed:
@@ -162,14 +168,22 @@ func (s *shadow) rest() {
 	for {
 		select {
 		case d := <-s.heard:
-			s.pairing.Add(d)
+			s.order.Add(d)
+			s.pair(s.order.Before(d.Time.Add(-behind)))
 			continue
 		case <-done:
 		}
 		for len(s.heard) > 0 {
-			s.pairing.Add(<-s.heard)
+			s.order.Add(<-s.heard)
 		}
+		s.pair(s.order.Rest())
 		return
+	}
+}
+
+func (s *shadow) pair(heard []compare.Datagram) {
+	for _, d := range heard {
+		s.pairing.Add(d)
 	}
 }
 
