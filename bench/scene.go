@@ -65,8 +65,7 @@ func scenes(part float64) []scene {
 	saturated.Mode, saturated.Window = load.Window, window
 	burst.Mode, burst.Once, burst.Retry = load.Burst, true, 0
 	paced.Mode, paced.Rate = load.Rate, 500
-	// A second processor of Go goes a second after the last lease was written.
-	beside := load.Cycle{Calm: scaled(time.Second), Busy: scaled(1500 * time.Millisecond), End: 1500 * time.Millisecond}
+	beside := load.Cycle{Calm: scaled(1500 * time.Millisecond), Busy: scaled(2 * time.Second), End: 500 * time.Millisecond}
 	paced.For = 4 * beside.Whole()
 	many := burst
 	many.Clients = machinesMany

@@ -7,7 +7,7 @@ import (
 )
 
 // TestSecondProcessor has leases written where Go has one processor: there are
-// two soon, and one again soon after. This test is alone: the number is that of
+// two while one is, and one again soon after. This test is alone: the number is that of
 // the whole program.
 func TestSecondProcessor(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))

@@ -94,20 +94,27 @@ const gatherTime = 10 * time.Millisecond
 // goes into the next one together.
 func (t *Table) run(wake <-chan struct{}, stop chan<- struct{}) {
 	defer close(stop)
-	second := spare{hold: t.opts.SecondProcessor}
 	for range wake {
-		second.take()
 		batch := t.takeQueue()
 		for len(batch) > 0 {
 			began := time.Now()
-			t.finish(batch, t.commit(batch))
+			t.carryOut(batch)
 			if len(batch) > 1 {
 				time.Sleep(gatherTime - time.Since(began))
 			}
 			batch = t.takeQueue()
 		}
-		second.leave()
 	}
+}
+
+// carryOut commits a batch and tells the waiters. Who waits for the disk would
+// hold the one processor that Go may have: no packet would be answered
+// meanwhile, and no lease would join the next commit. The second one is not
+// kept until then: each packet costs more with two on one core.
+func (t *Table) carryOut(batch []*write) {
+	release := t.opts.SecondProcessor()
+	defer release()
+	t.finish(batch, t.commit(batch))
 }
 
 func (t *Table) takeQueue() []*write {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -201,4 +203,52 @@ func TestClosed(t *testing.T) {
 	if !tab.Release(mac(1), a) {
 		t.Error("not released")
 	}
+}
+
+// A second processor is held for each commit, however long it takes, and no
+// longer. Who waits for a lease is told before it is given back.
+func TestSecondProcessor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var events []string // guarded by mu
+		began := time.Now()
+		note := func(what string) {
+			mu.Lock()
+			defer mu.Unlock()
+			events = append(events, time.Since(began).String()+" "+what)
+		}
+		g, opts := newGate(), options(newClock())
+		opts.SecondProcessor = func() (release func()) {
+			note("held")
+			return func() {
+				time.Sleep(time.Millisecond) // the waiters run first
+				note("released")
+			}
+		}
+		tab := inMemory(t, opts, g.commit)
+		for n, c := range []struct{ wait, commit time.Duration }{
+			{time.Second, 5 * time.Second}, {900 * time.Millisecond, time.Second},
+		} {
+			time.Sleep(c.wait)
+			done := confirm(t, tab, mac(n))
+			<-g.batches
+			note("commit")
+			time.Sleep(c.commit)
+			g.answer <- nil
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			note("told")
+		}
+		tab.Close()
+		synctest.Wait()
+		want := []string{
+			"1s held", "1s commit", "6s told", "6.001s released",
+			"6.9s held", "6.9s commit", "7.9s told", "7.901s released",
+		}
+		if !slices.Equal(events, want) {
+			t.Errorf("%q, want %q", events, want)
+		}
+	})
 }

@@ -73,7 +73,7 @@ type Options struct {
 	OnCommit func(Commit)
 
 	// SecondProcessor sees to it that Go has two processors until release is
-	// called. A table holds it while it writes. May be nil.
+	// called. A table holds it for each commit. May be nil.
 	SecondProcessor func() (release func())
 }
 
