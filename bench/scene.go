@@ -82,18 +82,17 @@ func scenes(part float64) []scene {
 	looking.refresh, looking.stirred, open.strangers = time.Second, true, true
 
 	short, lengthy := 40*time.Second, 65*time.Second
-	none := load.Cycle{}
 	all := []scene{
-		{relayedScene, []peer{ours, stock, kea, echo}, []peer{lines, masq}, relayed, crowds(saturated), short, sleepy, none, false},
-		{awakeScene, []peer{ours, stock, kea, echo}, nil, relayed, crowds(saturated), short, awake, none, false},
-		{directScene, []peer{ours, stock, kea}, []peer{masq}, usual, crowds(saturated), short, sleepy, none, false},
-		{burstRelayed, []peer{ours, stock, kea}, nil, relayed, crowds(burst), lengthy, sleepy, none, false},
-		{burstDirect, []peer{ours, stock, kea}, nil, usual, crowds(burst), lengthy, sleepy, none, false},
-		{burstMany, []peer{ours}, []peer{stock, kea}, large, crowds(many), lengthy, sleepy, none, false},
-		{refreshScene, []peer{ours}, []peer{stock}, looking, crowds(long), short, sleepy, reading, false},
-		{strangersScene, []peer{ours, stock, kea}, []peer{asks}, open, crowds(strange), short, sleepy, none, false},
-		{theirScene, []peer{ours, stock, kea}, nil, relayed, crowds(known), short, theirs, none, false},
-		{busyScene, []peer{ours, kea, echo}, []peer{stock}, open, crowds(newcomers, paced), short, sleepy, beside, false},
+		{name: relayedScene, peers: []peer{ours, stock, kea, echo}, once: []peer{lines, masq}, duty: relayed, crowds: crowds(saturated), limit: short},
+		{name: awakeScene, peers: []peer{ours, stock, kea, echo}, duty: relayed, crowds: crowds(saturated), limit: short, asks: awake},
+		{name: directScene, peers: []peer{ours, stock, kea}, once: []peer{masq}, duty: usual, crowds: crowds(saturated), limit: short},
+		{name: burstRelayed, peers: []peer{ours, stock, kea}, duty: relayed, crowds: crowds(burst), limit: lengthy},
+		{name: burstDirect, peers: []peer{ours, stock, kea}, duty: usual, crowds: crowds(burst), limit: lengthy},
+		{name: burstMany, peers: []peer{ours}, once: []peer{stock, kea}, duty: large, crowds: crowds(many), limit: lengthy},
+		{name: refreshScene, peers: []peer{ours}, once: []peer{stock}, duty: looking, crowds: crowds(long), limit: short, cycle: reading},
+		{name: strangersScene, peers: []peer{ours, stock, kea}, once: []peer{asks}, duty: open, crowds: crowds(strange), limit: short},
+		{name: theirScene, peers: []peer{ours, stock, kea}, duty: relayed, crowds: crowds(known), limit: short, asks: theirs},
+		{name: busyScene, peers: []peer{ours, kea, echo}, once: []peer{stock}, duty: open, crowds: crowds(newcomers, paced), limit: short, cycle: beside},
 	}
 	for _, c := range all {
 		if c.name == relayedScene || c.name == directScene { // a machine is slow for seconds, which is as long as these take
