@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/netip"
 	"path"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -44,6 +46,10 @@ type HTTPServer struct {
 	http       *http.Server
 	root       root
 	onTransfer func(Transfer)
+
+	leaving atomic.Bool
+	served  chan struct{}  // closed when nothing is accepted any more
+	conns   sync.WaitGroup // that are open
 }
 
 // ListenHTTP binds a TCP address. Of the options SinglePort, Rate and
@@ -62,7 +68,7 @@ func ListenHTTP(o Options) (*HTTPServer, error) {
 		o.OnTransfer = func(Transfer) {}
 	}
 	limit := orDefault(o.MaxTransfers, defaultMaxTransfers)
-	s := &HTTPServer{tcp: tcp, listener: netutil.LimitListener(tcp, limit), root: files, onTransfer: o.OnTransfer}
+	s := &HTTPServer{tcp: tcp, listener: netutil.LimitListener(tcp, limit), root: files, onTransfer: o.OnTransfer, served: make(chan struct{})}
 	s.http = s.server()
 	return s, nil
 }
@@ -75,6 +81,7 @@ func (s *HTTPServer) server() *http.Server {
 		WriteTimeout:      stallTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
+		ConnState:         s.count,
 		ErrorLog:          log.New(io.Discard, "", 0),
 	}
 	server.Protocols = new(http.Protocols)
@@ -91,8 +98,8 @@ func (s *HTTPServer) Missing() bool { return s.root.missing() }
 // Close frees the address of a server that is not going to Run.
 func (s *HTTPServer) Close() error { return s.listener.Close() }
 
-// Run serves until ctx ends, once. When it returns the address is free and
-// every goroutine is gone; it returns nil when ctx has ended.
+// Run serves until ctx ends or Leave is called, once. When it returns the
+// address is free and nothing is accepted any more; it returns nil then.
 func (s *HTTPServer) Run(ctx context.Context) error {
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -104,11 +111,12 @@ func (s *HTTPServer) Run(ctx context.Context) error {
 		}
 	})
 	err := s.http.Serve(s.listener)
+	close(s.served)
 	if !stop() {
 		<-ended
 		return nil
 	}
-	if errors.Is(err, http.ErrServerClosed) {
+	if s.leaving.Load() {
 		return nil
 	}
 	return err

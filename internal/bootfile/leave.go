@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"syscall"
@@ -146,9 +147,32 @@ func (s *strays) close() {
 // Conn is the listening socket, for a successor to use.
 func (s *HTTPServer) Conn() syscall.Conn { return s.tcp }
 
+// count counts the connections that are open.
+func (s *HTTPServer) count(_ net.Conn, now http.ConnState) {
+	switch now {
+	case http.StateNew:
+		s.conns.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		s.conns.Done()
+	case http.StateActive, http.StateIdle:
+	}
+}
+
 // Leave leaves requests to a successor that has the same socket, and returns
-// when those under way have ended, or ctx has.
-func (s *HTTPServer) Leave(ctx context.Context) { _ = s.http.Shutdown(ctx) }
+// when all connections had their answer, or ctx has ended. Shutdown alone would
+// drop a request that is read later than that, though its client had the
+// connection before. Run must have been called.
+func (s *HTTPServer) Leave(ctx context.Context) {
+	s.http.SetKeepAlivesEnabled(false)
+	s.leaving.Store(true)
+	_ = s.Close()
+	answered := make(chan struct{})
+	go func() { <-s.served; s.conns.Wait(); close(answered) }()
+	select {
+	case <-answered:
+	case <-ctx.Done():
+	}
+}
 
 // listenTCP binds a TCP address, or copies a socket that is bound to it.
 func listenTCP(o Options) (*net.TCPListener, error) {

@@ -3,8 +3,10 @@ package bootfile
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -120,6 +122,51 @@ func TestLeaveHTTP(t *testing.T) {
 	}
 	if tr := <-ended; tr.Outcome != Sent || tr.Name != "/a" {
 		t.Errorf("%+v", tr)
+	}
+}
+
+// Who has a connection when the HTTP server leaves, and asks later, has its
+// answer before the server has left.
+func TestLeaveHTTPLater(t *testing.T) {
+	t.Parallel()
+	old, _ := startHTTP(t, Options{BuiltIn: map[string][]byte{"a": []byte("x")}})
+	conn, err := net.Dial("tcp", old.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ask(t, old, "GET /a") // it has accepted the one before
+	left := make(chan struct{})
+	go func() { old.Leave(t.Context()); close(left) }()
+	select {
+	case <-left:
+		t.Error("it has left before")
+	case <-time.After(50 * time.Millisecond):
+	}
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	fmt.Fprint(conn, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+	if b, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 200 OK\r\n") || !strings.HasSuffix(string(b), "\r\n\r\nx") {
+		t.Errorf("%q %v", b, err)
+	}
+	<-left
+}
+
+// A client that never asks does not keep the HTTP server for longer than it
+// wants.
+func TestLeaveHTTPIsBounded(t *testing.T) {
+	t.Parallel()
+	old, _ := startHTTP(t, Options{})
+	conn, err := net.Dial("tcp", old.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ask(t, old, "GET /a") // it has accepted the one before
+	ctx, cancel := context.WithTimeout(t.Context(), tick)
+	defer cancel()
+	old.Leave(ctx)
+	if ctx.Err() == nil {
+		t.Error("it did not wait for the client")
 	}
 }
 

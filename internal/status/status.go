@@ -58,14 +58,18 @@ type Server struct {
 	page   *page
 	stream *stream
 	http   *http.Server
+
+	left   chan struct{}  // closed by Leave
+	served chan struct{}  // closed when nothing is accepted any more
+	conns  sync.WaitGroup // that are open
 }
 
 // New returns a server that listens nowhere yet.
 func New(o Options) *Server {
-	s := &Server{opts: o, page: newPage(o), stream: newStream(o)}
+	s := &Server{opts: o, page: newPage(o), stream: newStream(o), left: make(chan struct{}), served: make(chan struct{})}
 	s.http = &http.Server{
 		Handler: s, ReadTimeout: readLimit, ReadHeaderTimeout: readLimit, WriteTimeout: writeLimit,
-		IdleTimeout: idleLimit, MaxHeaderBytes: maxHeader,
+		IdleTimeout: idleLimit, MaxHeaderBytes: maxHeader, ConnState: s.count,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, localKey{}, c.LocalAddr().Network() == "unix")
 		},
@@ -80,32 +84,57 @@ type localKey struct{}
 // leaveLimit bounds the wait for answers that are under way.
 const leaveLimit = time.Second
 
-// Leave leaves questions to a successor that has copies of the listeners. Run
-// returns soon after.
+// count counts the connections that are open.
+func (s *Server) count(_ net.Conn, now http.ConnState) {
+	switch now {
+	case http.StateNew:
+		s.conns.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		s.conns.Done()
+	case http.StateActive, http.StateIdle:
+	}
+}
+
+// Leave leaves questions to a successor that has copies of the listeners. Who
+// has a connection by then is answered here: Shutdown alone would drop what is
+// read later. Run must have been called, and returns soon after. Leave is
+// called once.
 func (s *Server) Leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, leaveLimit)
 	defer cancel()
-	if s.http.Shutdown(ctx) != nil {
-		_ = s.http.Close()
+	s.http.SetKeepAlivesEnabled(false)
+	close(s.left)
+	answered := make(chan struct{})
+	go func() { <-s.served; s.conns.Wait(); close(answered) }()
+	select {
+	case <-answered:
+	case <-ctx.Done():
 	}
+	_ = s.http.Close()
 }
 
 // Run serves on the listeners until ctx ends or Leave is called, and closes
 // them.
 func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 	s.http.BaseContext = func(net.Listener) context.Context { return ctx } // streams end with it
-	var all sync.WaitGroup
-	errs := make([]error, len(listeners))
-	for i, l := range listeners {
-		all.Go(func() {
-			if err := s.http.Serve(netutil.LimitListener(l, maxConns)); !errors.Is(err, http.ErrServerClosed) {
-				errs[i] = err
-			}
-		})
-	}
 	stop := context.AfterFunc(ctx, func() { _ = s.http.Close() })
 	defer stop()
-	all.Wait()
+	var all sync.WaitGroup
+	limited, errs := make([]net.Listener, len(listeners)), make([]error, len(listeners))
+	for i, l := range listeners {
+		limited[i] = netutil.LimitListener(l, maxConns)
+		all.Go(func() { errs[i] = s.http.Serve(limited[i]) })
+	}
+	go func() { all.Wait(); close(s.served) }()
+	select {
+	case <-s.left:
+		for _, l := range limited {
+			_ = l.Close()
+		}
+		<-s.served
+		return nil
+	case <-s.served:
+	}
 	if ctx.Err() != nil {
 		return nil
 	}

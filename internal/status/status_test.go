@@ -246,6 +246,64 @@ func TestLeave(t *testing.T) {
 	running.Wait()
 }
 
+// A tardy listener accepts one connection when it is already closed: the
+// kernel had it by then.
+type tardy struct {
+	net.Listener
+	last      chan net.Conn
+	accepting chan struct{} // whoever waits
+	closed    chan struct{}
+	once      sync.Once
+}
+
+func (l *tardy) Accept() (net.Conn, error) {
+	l.accepting <- struct{}{}
+	<-l.closed
+	time.Sleep(20 * time.Millisecond) // the server goes on leaving meanwhile
+	select {
+	case conn := <-l.last:
+		return conn, nil
+	default:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *tardy) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+// A question that comes with the end is answered before the server has left.
+func TestLeaveAnswersLast(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, server := net.Pipe()
+	late := &tardy{Listener: l, last: make(chan net.Conn, 1), accepting: make(chan struct{}, 8), closed: make(chan struct{})}
+	late.last <- server
+	s, answer := newTest(), make(chan string, 1)
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := s.Run(t.Context(), late); err != nil {
+			t.Error(err)
+		}
+	})
+	<-late.accepting
+	running.Go(func() {
+		fmt.Fprint(client, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		b, _ := io.ReadAll(client)
+		first, _, _ := strings.Cut(string(b), "\r\n")
+		answer <- first
+	})
+	s.Leave(t.Context())
+	if got := <-answer; got != "HTTP/1.1 200 OK" {
+		t.Errorf("got %q", got)
+	}
+	running.Wait()
+}
+
 // TestPcap has packets written, refused, and cut off.
 func TestPcap(t *testing.T) {
 	t.Parallel()
