@@ -222,7 +222,11 @@ func (p *peer) get(ask []byte) (d download, err error) {
 			d.fault = fmt.Sprintf("%d %s", binary.BigEndian.Uint16(b[2:]), bytes.TrimSuffix(b[4:], []byte{0}))
 			return d, nil
 		case opData:
-			if int(binary.BigEndian.Uint16(b[2:])) != next&0xffff {
+			switch n := int(binary.BigEndian.Uint16(b[2:])); {
+			case n == (next-1)&0xffff && window == 1:
+				p.send(ack(n)) // the one before was lost
+				continue
+			case n != next&0xffff:
 				continue
 			}
 			d.bytes = append(d.bytes, b[4:]...)
