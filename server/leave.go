@@ -90,7 +90,7 @@ func (l *life) passSignals(next *successor) {
 }
 
 func (l *life) closeAfterLeaving() {
-	if err := l.close(); err != nil {
+	if err := l.close(endLimit); err != nil {
 		l.log.Errorf("leaving: %v", err)
 	}
 	l.output.flush()

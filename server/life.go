@@ -21,7 +21,7 @@ const (
 	readyLimit = 10 * time.Second        // from the signal until the successor serves
 	leaveLimit = time.Minute             // transfers that the successor does not know of
 	drainLimit = 3 * time.Second         // requests in flight, at the end
-	stopLimit  = 1500 * time.Millisecond // closing what is open, at the end
+	endLimit   = 4500 * time.Millisecond // these, and closing what is open
 )
 
 // A life is what a process does from its start to its end.
@@ -175,19 +175,21 @@ func (l *life) note(s os.Signal) {
 // end answers what is in flight, closes what is open, and returns the exit
 // status.
 func (l *life) end(status int) int {
+	over := time.Now().Add(endLimit)
 	l.tell(notifyStopping)
 	if err := l.pause(drainLimit); err != nil {
 		l.log.Errorf("ending: %v", err)
 	}
-	if err := l.close(); err != nil {
+	if err := l.close(time.Until(over)); err != nil {
 		l.log.Errorf("ending: %v", err)
 		status = 1
 	}
 	return status
 }
 
-// close ends what runs and closes what is open.
-func (l *life) close() error {
+// close ends what runs and closes what is open: a slow disk may take some of the
+// time.
+func (l *life) close(limit time.Duration) error {
 	closed := make(chan error, 1)
 	go func() {
 		l.process.Stop()
@@ -196,8 +198,8 @@ func (l *life) close() error {
 	select {
 	case err := <-closed:
 		return err
-	case <-time.After(stopLimit):
-		return fmt.Errorf("not all is closed after %v", stopLimit)
+	case <-time.After(limit):
+		return fmt.Errorf("not all is closed after %v", limit.Round(100*time.Millisecond))
 	}
 }
 

@@ -199,6 +199,17 @@ func TestEndInHandOver(t *testing.T) {
 	}
 }
 
+// What takes long to close, as on a slow disk, has the time that nobody else
+// needed.
+func TestEndIsPatient(t *testing.T) {
+	t.Parallel()
+	l := startLife(t, "answering: 192.0.2.7")
+	l.process.Go(func(ctx context.Context) { <-ctx.Done(); time.Sleep(2 * time.Second) })
+	if status := l.end(0); status != 0 {
+		t.Errorf("exit status %d, want 0", status)
+	}
+}
+
 // What does not end is not waited for at the end, and owned up to.
 func TestEndIsBounded(t *testing.T) {
 	t.Parallel()
