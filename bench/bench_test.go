@@ -42,9 +42,9 @@ func TestCrowd(t *testing.T) {
 			peer  peer
 			scene scene
 		}{
-			{ours, scene{"direct", nil, nil, open, crowds(several, others), 30 * time.Second, sleepy, load.Cycle{}, false}},
-			{ours, scene{"relayed", nil, nil, relayed, crowds(several, others), 30 * time.Second, sleepy, load.Cycle{}, false}},
-			{echo, scene{"relayed", nil, nil, relayed, crowds(several, others), 30 * time.Second, sleepy, load.Cycle{}, false}},
+			{ours, scene{name: "direct", duty: open, crowds: crowds(several, others), limit: 30 * time.Second}},
+			{ours, scene{name: "relayed", duty: relayed, crowds: crowds(several, others), limit: 30 * time.Second}},
+			{echo, scene{name: "relayed", duty: relayed, crowds: crowds(several, others), limit: 30 * time.Second}},
 		} {
 			r, err := s.once(c.scene, c.peer)
 			if err != nil {
