@@ -187,8 +187,8 @@ func (l *life) end(status int) int {
 	return status
 }
 
-// close ends what runs and closes what is open: a slow disk may take some of the
-// time.
+// close ends what runs and closes what is open. It is an error when that takes
+// longer than limit.
 func (l *life) close(limit time.Duration) error {
 	closed := make(chan error, 1)
 	go func() {

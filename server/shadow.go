@@ -142,8 +142,7 @@ func (s *shadow) compare(ctx context.Context, changed <-chan struct{}) {
 	for s.failed == nil {
 		select {
 		case d := <-s.heard:
-			s.order.Add(d)
-			s.pair(s.order.Before(d.Time.Add(-behind)))
+			s.take(d)
 		case now := <-end.C:
 			if len(s.heard) == 0 {
 				s.pair(s.order.Before(now.Add(-behind)))
@@ -168,8 +167,7 @@ func (s *shadow) rest() {
 	for {
 		select {
 		case d := <-s.heard:
-			s.order.Add(d)
-			s.pair(s.order.Before(d.Time.Add(-behind)))
+			s.take(d)
 			continue
 		case <-done:
 		}
@@ -179,6 +177,12 @@ func (s *shadow) rest() {
 		s.pair(s.order.Rest())
 		return
 	}
+}
+
+// take takes a datagram, and compares what no other interface can be behind.
+func (s *shadow) take(d compare.Datagram) {
+	s.order.Add(d)
+	s.pair(s.order.Before(d.Time.Add(-behind)))
 }
 
 func (s *shadow) pair(heard []compare.Datagram) {

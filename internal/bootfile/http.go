@@ -99,7 +99,8 @@ func (s *HTTPServer) Missing() bool { return s.root.missing() }
 func (s *HTTPServer) Close() error { return s.listener.Close() }
 
 // Run serves until ctx ends or Leave is called, once. When it returns the
-// address is free and nothing is accepted any more; it returns nil then.
+// address is free; it returns nil then. Once ctx has ended no connection is open
+// either; Leave waits for those that still are.
 func (s *HTTPServer) Run(ctx context.Context) error {
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {

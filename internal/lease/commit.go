@@ -109,8 +109,8 @@ func (t *Table) run(wake <-chan struct{}, stop chan<- struct{}) {
 
 // carryOut commits a batch and tells the waiters. Who waits for the disk would
 // hold the one processor that Go may have: no packet would be answered
-// meanwhile, and no lease would join the next commit. The second one is not
-// kept until then: each packet costs more with two on one core.
+// meanwhile, and no lease would join the next commit. The second one is given
+// back at once: with two on one core each packet costs more.
 func (t *Table) carryOut(batch []*write) {
 	release := t.opts.SecondProcessor()
 	defer release()

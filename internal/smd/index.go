@@ -98,19 +98,20 @@ func (ix *indexer) add(record sm.CompEthInterfaceV2) {
 	m := Machine{MAC: mac, ID: comp.ID, Type: cmp.Or(comp.Type, intern(record.Type)), Disabled: comp.Disabled, Traits: comp.Traits}
 	m.NID, m.HasNID = ix.number(comp)
 	m.Addrs, m.Prefixes = ix.addrs(record, mac)
-	ix.enter(&m)
-	ix.group(comp, ix.index[mac])
+	ix.group(comp, ix.enter(&m))
 }
 
-// enter puts a machine into the index: of one that did not change the one that
-// is there already, so that two inventories need little more memory than one.
-func (ix *indexer) enter(m *Machine) {
-	if same := ix.before[m.MAC]; same != nil && same.equal(m) {
-		ix.index[m.MAC] = same
-		return
+// enter puts a machine into the index and returns the one that is there: of one
+// that did not change that of the index before, so that two inventories need
+// little more memory than one.
+func (ix *indexer) enter(m *Machine) *Machine {
+	entry := ix.before[m.MAC]
+	if entry == nil || !entry.equal(m) {
+		own := *m
+		entry = &own
 	}
-	entry := *m
-	ix.index[m.MAC] = &entry
+	ix.index[m.MAC] = entry
+	return entry
 }
 
 // mostNodes is how many nodes a BMC is looked through for.
